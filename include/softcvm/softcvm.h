@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * softcvm: a software /dev/kvm. The KVM API is the API: the calls below have the meaning of the system calls of those
+ * names on /dev/kvm and on the descriptors made from it, and the structures and numbers are KVM's (kvm_abi.h).
+ *
+ * Descriptors are real descriptors of this process (close-on-exec, dup and select work as usual). Errors are returned as
+ * negative errno; results are what the system call returns.
+ *
+ * Concurrency: as the system calls: any thread may call anything at any time; KVM_RUN on one vCPU serialises.
+ * A signal whose handler is installed by the program ends KVM_RUN with -EINTR when it is sent to the thread inside KVM_RUN
+ * *and* softcvm_interrupt() is called for it (the shim wraps handlers; a VMM that links the library calls it itself, or sets
+ * kvm_run.immediate_exit and calls it).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct observer;
+
+enum softcvm_platform { SOFTCVM_PLATFORM_HOST, SOFTCVM_PLATFORM_INTEL, SOFTCVM_PLATFORM_AMD };
+
+/* What a run configures beyond the KVM API. Zero is the default everywhere. */
+struct softcvm_config {
+	enum softcvm_platform platform;
+	unsigned int phys_bits;	   /* guest-physical address width, 36..52; 0: the platform's */
+	bool icount;		   /* one vCPU on virtual time, deterministic */
+	struct observer *observer; /* where events go; may be NULL; outlives every descriptor */
+	struct softcvm_debug *debug; /* receives vCPUs as they are made (debugger); may be NULL */
+};
+
+/* Opens a system descriptor, as open("/dev/kvm", O_RDWR | O_CLOEXEC). The config is copied. */
+int softcvm_open(const struct softcvm_config *config);
+/* -EBADF for a descriptor that is not ours, -ENOTTY as KVM answers. */
+int softcvm_ioctl(int fd, unsigned long request, void *arg);
+/* MAP_FAILED and errno set, as mmap. For vCPU descriptors (kvm_run, PIO page, rings). */
+void *softcvm_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+int softcvm_munmap(void *addr, size_t length);
+int softcvm_close(int fd);
+/* Async-signal-safe: ends a KVM_RUN of the calling thread with -EINTR; harmless outside KVM_RUN. */
+void softcvm_interrupt(void);
+/* The VMM's own devices wrote guest memory at these host addresses: decoded guest code there is dropped at once.
+ * (Any other write by the process is noticed when KVM_RUN is next entered or an interrupt is injected.) */
+void softcvm_memory_written(int vm_fd, const void *start, size_t length);
+
+/* ---- virtual time (icount): the VMM's timers follow the guest's clock */
+/* Nanoseconds since the machine was made: CLOCK_MONOTONIC based, or virtual. */
+uint64_t softcvm_time_ns(int vm_fd);
+
+#ifdef __cplusplus
+}
+#endif
