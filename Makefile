@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# A plain face over meson: each target installs what it needs on a fresh Debian 12.
+BUILD ?= build
+CACHE ?= cache
+PREFIX ?= /usr/local
+SHELL := /bin/bash
+
+.PHONY: all demo check soak bench fuzz guest install clean deps format
+
+all: deps
+	@scripts/build $(BUILD)
+
+deps:
+	@scripts/install-deps build
+
+guest: deps
+	@scripts/fetch-kernels
+	@scripts/make-initrd 6.12
+	@scripts/make-initrd 6.1
+
+# Boots Debian's stock 6.12 cloud kernel to user space, prints a summary, powers off.
+demo: all guest
+	@scripts/demo $(BUILD)
+
+check:
+	@scripts/install-deps check
+	@scripts/check
+
+# 100 boots in a row of each kernel with 1 and 2 vCPUs.
+soak: all guest
+	@scripts/soak $(BUILD)
+
+# Against qemu-system-x86_64 -accel tcg in the same run; prints ratios.
+bench:
+	@scripts/install-deps bench
+	@$(MAKE) --no-print-directory all guest
+	@scripts/bench $(BUILD)
+
+fuzz:
+	@scripts/install-deps fuzz
+	@scripts/fuzz
+
+install: all
+	meson install -C $(BUILD)
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf build build-*
