@@ -82,6 +82,15 @@ struct insn_table { const struct insn_desc *desc; size_t count; };
 extern const struct insn_table int_insns, string_insns, bit_insns, stack_insns, fpu_insns, simd_insns, xsave_insns, sys_insns,
 	far_insns, io_insns;
 
+/*
+ * Forms that share their mnemonic with an ordinary instruction; int_*.c hands them over: MOV with a control or debug
+ * register, CALL/JMP/RET whose Zydis branch type is FAR.
+ */
+int sys_mov_cr_dr(struct hw_cpu *c, const struct insn *i);
+int far_call(struct hw_cpu *c, const struct insn *i);
+int far_jmp(struct hw_cpu *c, const struct insn *i);
+int far_ret(struct hw_cpu *c, const struct insn *i);
+
 /* ---------------------------------------------------------------- operand access for generic functions (operand.c) */
 
 /* Effective offset (segment not applied), truncated to the address size. */
