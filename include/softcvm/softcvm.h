@@ -23,6 +23,7 @@ extern "C" {
 #endif
 
 struct observer;
+struct debug_port;
 
 enum softcvm_platform { SOFTCVM_PLATFORM_HOST, SOFTCVM_PLATFORM_INTEL, SOFTCVM_PLATFORM_AMD };
 
@@ -32,7 +33,7 @@ struct softcvm_config {
 	unsigned int phys_bits;	   /* guest-physical address width, 36..52; 0: the platform's */
 	bool icount;		   /* one vCPU on virtual time, deterministic */
 	struct observer *observer; /* where events go; may be NULL; outlives every descriptor */
-	struct softcvm_debug *debug; /* receives vCPUs as they are made (debugger); may be NULL */
+	struct debug_port *debug;  /* receives vCPUs as they are made (debugger); may be NULL */
 };
 
 /* Opens a system descriptor, as open("/dev/kvm", O_RDWR | O_CLOEXEC). The config is copied. */
