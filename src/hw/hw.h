@@ -129,6 +129,10 @@ struct hw_ctl {
 	const struct stage2 *s2;
 	u64 tsc_offset;
 	u64 tsc_mult;	   /* 16.48 fixed point as the VMX TSC multiplier; 0 = 1.0 */
+	/* Position of the shared bit (TD) or C-bit (SEV) in a guest-physical address: not part of the address, but the
+	 * hardware's claim whether it is private. 0: none. Set means private for a C-bit, shared for a shared bit. */
+	u64 claim_bit;
+	bool claim_bit_is_private;
 	u32 maxphyaddr;	   /* of the guest's CPUID: reserved bits of its page tables; 0 = the machine's */
 	u64 cr0_guest_host_mask; /* bits whose change by MOV CR0/CLTS/LMSW exits (SDM 3C 24.6.6) */
 	u64 cr4_guest_host_mask;

@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include "hw/cpu/tlb.h"
 #include "hw/hw.h"
 
 /* ---------------------------------------------------------------- lazy flags */
@@ -79,10 +80,6 @@ static inline struct hw_flags flags_from_eflags(u32 e)
 
 /* ---------------------------------------------------------------- TLB */
 
-#define TLB_BITS 10
-#define TLB_SIZE (1u << TLB_BITS)
-#define TLB_TAG_INVALID 1ull /* not page aligned: never equal to a masked address */
-
 /*
  * Hit: (lin + size - 1) & PAGE_MASK == e->tag; host address = lin + e->addend. A page that is MMIO, write-protected,
  * carries decoded code (write array), or whose accessed/dirty bit is not yet set is absent.
@@ -91,8 +88,6 @@ struct tlb_entry {
 	u64 tag;
 	u64 addend;
 };
-
-enum { TLB_SUPERVISOR, TLB_USER, TLB_MODES }; /* which set: CPL 3 or not; SMAP/AC and WP changes flush */
 
 static inline unsigned int tlb_index(u64 lin) { return (lin >> HW_PAGE_SHIFT) & (TLB_SIZE - 1); }
 
@@ -186,6 +181,9 @@ struct hw_cpu {
 	u64 deadline;		     /* icount: host TSC at which to leave */
 	struct hw_counters counters;
 	struct debug_port *debug;    /* hw/debug.h; NULL: none */
+	struct tlb_state tlb;	     /* tlb.c */
+	bool eoi_exit;		     /* vapic.c: an EOI-induced exit is due before the next instruction */
+	u8 eoi_vector;
 };
 
 /* Mode bits that change decoding or checks: part of the block key. */
@@ -279,6 +277,16 @@ int cpu_fetch_translate(struct hw_cpu *c, u64 lin, hpa_t *host);
 void cpu_tlb_flush(struct hw_cpu *c);			 /* everything, and the jump cache */
 void cpu_tlb_flush_nonglobal(struct hw_cpu *c);
 void cpu_tlb_flush_page(struct hw_cpu *c, u64 lin);	 /* INVLPG */
+/*
+ * Call after whatever may have changed RFLAGS.AC or, with AC set, CPL or CR0.AM (STAC, CLAC, POPF, IRET, SYSCALL, SYSRET):
+ * the TLB may hold user pages for the supervisor that only AC allowed (SMAP), or entries that skip alignment checks.
+ */
+void cpu_tlb_ac_changed(struct hw_cpu *c);
+static inline void cpu_ac_changed(struct hw_cpu *c)
+{
+	if (c->tlb.any_user_in_supervisor || c->arch.rflags & FLAG_AC)
+		cpu_tlb_ac_changed(c);
+}
 /* The write-array entries whose host page is `page` go away (it carries code now). */
 void cpu_tlb_protect_frame(struct hw_cpu *c, hpa_t page);
 
@@ -291,6 +299,7 @@ struct access {
 	gpa_t gpa;
 	unsigned int guest_level; /* page size of the guest's mapping, 1..3 */
 	bool guest_writable, guest_user, guest_global, dirty;
+	bool table; /* gpa is that of an entry of the guest's paging structures, not the translation of lin */
 	/* (3) hardware claim */
 	enum { CLAIM_NONE, CLAIM_SHARED, CLAIM_PRIVATE } claim;
 	/* (4) host structures */
@@ -319,6 +328,8 @@ int cpu_exit_stage2(struct hw_cpu *c, const struct access *a);
 int cpu_exit_simple(struct hw_cpu *c, u32 vmx_reason, u64 svm_code, unsigned int insn_len);
 int cpu_exit_msr(struct hw_cpu *c, bool write, unsigned int insn_len);
 int cpu_exit_io(struct hw_cpu *c, u16 port, unsigned int size, bool write, u64 data, bool string, bool rep, unsigned int insn_len);
+#define CR_EXIT_CLTS 16u /* in place of gpr */
+#define CR_EXIT_LMSW 17u /* value: the source operand */
 int cpu_exit_cr(struct hw_cpu *c, unsigned int cr, bool write, unsigned int gpr, u64 value, unsigned int insn_len);
 int cpu_exit_triple_fault(struct hw_cpu *c);
 int cpu_exit_exception(struct hw_cpu *c, const struct cpu_fault *f);
@@ -329,6 +340,9 @@ int cpu_exit_eoi(struct hw_cpu *c, u8 vector);
 
 /* Results of accesses already made by the instruction in progress: true and *data if the next one matches. */
 bool cpu_done_access(struct hw_cpu *c, bool pio, bool write, u64 addr, unsigned int size, u64 *data);
+/* The instruction (or one iteration of a string instruction) is complete: its recorded accesses are forgotten. The run loop
+ * sets done_next to 0 when it restarts one. hw_cpu_complete_access(), _drop_access() and _mid_insn() are in access.c. */
+static inline void cpu_insn_done(struct hw_cpu *c) { c->done_count = c->done_next = 0; }
 
 /* ---------------------------------------------------------------- code coherence (block.c) */
 
@@ -337,12 +351,18 @@ bool cpu_done_access(struct hw_cpu *c, bool pio, bool write, u64 addr, unsigned 
 void code_written(struct hw_cpu *c, hpa_t start, unsigned int size);
 /* Does the frame carry decoded code of any vCPU of the vm? (then it may not enter a write TLB) */
 bool code_on_frame(struct hw_vm *vm, hpa_t page);
+/* Called by every flush of the TLB: linear addresses may mean other code now (jump cache). */
+void code_translation_changed(struct hw_cpu *c);
 
 /* ---------------------------------------------------------------- the machine */
 
 /* Process requests (flush, code drop, acks); called at block ends and while waiting for another vCPU. */
 void cpu_process_requests(struct hw_cpu *c, u32 requests);
 void cpu_request(struct hw_cpu *c, u32 bits); /* any thread */
+
+/* vm.c: serialises locked accesses that no single host instruction can make. */
+void vm_split_lock(struct hw_vm *vm);
+void vm_split_unlock(struct hw_vm *vm);
 
 u64 cpu_guest_tsc(const struct hw_cpu *c);
 static inline bool cpu_is_intel(const struct hw_cpu *c) { return hw_machine_config(c->machine)->platform == HW_PLATFORM_INTEL; }
