@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * kvm: the host kernel's KVM, in this process.
+ *
+ * struct kvm is a VM, struct kvm_vcpu one of its vCPUs. Both are reference counted through their struct kvm_object; a vCPU
+ * holds its VM.
+ *
+ * Locks, outer to inner:
+ *   vcpu->mutex      every ioctl of a vCPU; KVM_RUN holds it for as long as it runs
+ *   kvm->lock        creation of vCPUs and interrupt controllers, what KVM_ENABLE_CAP sets
+ *   kvm->slots_lock  changes of memslots, dirty logs, I/O bus registration
+ *   slots->rwlock    readers of the memslot array (any guest memory access of ours, a fault from lookup to mapping);
+ *                    written only to publish a new array
+ *   kvm->mmu.lock    stage-2 tables, invalidation range and sequence
+ * The interrupt controllers' locks (irqchip.h) are taken inside vcpu->mutex or none of these.
+ * hw_vm_flush() may be called under slots_lock, never under mmu.lock or slots->rwlock.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "hw/hw.h"
+#include "observe/observe.h"
+#include "softcvm/kvm_abi.h"
+#include "softcvm/softcvm.h"
+
+#include "kvm/file.h"
+#include "kvm/iobus.h"
+#include "kvm/memslots.h"
+#include "kvm/mmu/mmu.h"
+#include "kvm/vendor/vendor.h"
+
+#define KVM_MAX_VCPUS	  1024u
+#define KVM_MAX_VCPU_IDS  4096u
+#define KVM_VCPU_MMAP_PAGES 3u
+
+struct kvm_clock;
+struct kvm_irq; /* irqchip.c */
+struct kvm_lapic;
+struct kvm_msr_filter_set;
+struct kvm_timers;
+struct kvm_vcpu_clock;
+
+/* What a descriptor of softcvm_open() stands for. */
+struct kvm_system {
+	struct kvm_object object;
+	struct softcvm_config config;
+	struct hw_machine *machine; /* answers CPUID; each VM has one of its own, so that its time begins at 0 */
+};
+
+/* What KVM_ENABLE_CAP switches; written under kvm->lock, read relaxed. */
+struct kvm_caps {
+	u32 user_space_msr;	/* KVM_MSR_EXIT_REASON_* */
+	u32 exit_hypercall;	/* bit n: hypercall n exits */
+	u32 disabled_exits;	/* KVM_X86_DISABLE_EXITS_* */
+	u32 disabled_quirks;	/* KVM_X86_QUIRK_* */
+	u32 max_vcpu_id;
+	u32 manual_dirty_log;	/* KVM_DIRTY_LOG_* */
+	bool exception_payload;
+	bool triple_fault_event;
+	bool exit_on_emulation_failure;
+	bool no_platform_info;
+	bool enforce_pv_features;
+};
+
+struct kvm {
+	struct kvm_object object;
+	struct kvm_system *system;
+	struct hw_machine *machine;
+	struct hw_vm *hw;
+	struct observer *obs;
+	unsigned int type;	/* KVM_X86_*_VM */
+	const struct kvm_vendor *vendor;
+	_Atomic bool dead;	/* a fault inside kvm: every further ioctl answers EIO */
+
+	pthread_mutex_t lock, slots_lock;
+	struct kvm_vcpu *vcpu[KVM_MAX_VCPUS]; /* in order of creation, filled before vcpu_count grows */
+	_Atomic unsigned int vcpu_count;
+
+	struct kvm_slots slots;
+	struct kvm_mmu mmu;
+	struct kvm_io_bus mmio_bus, pio_bus;
+	struct kvm_coalesced *coalesced;
+
+	struct kvm_irq *irqchip;      /* irqchip.c */
+	struct kvm_timers *timers;    /* timer.c */
+	struct kvm_clock *clock;      /* x86/clock.c: KVM_GET_CLOCK, wall clock */
+
+	struct kvm_caps caps;
+	struct kvm_msr_filter_set *msr_filter; /* x86/msr_filter.c; NULL: everything allowed */
+	pthread_rwlock_t msr_filter_lock;
+	u32 tsc_khz;		      /* of vCPUs that are made from now on */
+	u64 tss_addr, identity_map_addr;
+};
+
+/* A vCPU's own work, done before it next enters the guest: kvm_make_request(). */
+enum kvm_request {
+	KVM_REQ_EVENT,	      /* look at the interrupt controllers again */
+	KVM_REQ_CLOCK_UPDATE, /* rewrite the kvmclock page (clock.c) */
+	KVM_REQ_TRIPLE_FAULT,
+	KVM_REQ_UNHALT,	      /* KVM_HC_KICK_CPU */
+	KVM_REQ_APIC,	      /* IRQ's: local APIC state changed by another thread */
+	KVM_REQ_MSR_FILTER,
+	KVM_REQ_COUNT,
+};
+
+/* An exception waits for delivery: queued by kvm (pending), or cut short by an exit (injected). */
+struct kvm_exception {
+	bool pending, injected;
+	bool has_error, has_payload;
+	bool software; /* INT3, INTO, INT1 */
+	u8 vector, insn_len;
+	u32 error;
+	u64 payload; /* CR2 of #PF, DR6 bits of #DB, until it is delivered */
+};
+
+/* What KVM_RUN does first when user space has answered an exit. 1: go on, 0: another exit is in `run`, <0: errno. */
+typedef int (*kvm_completion)(struct kvm_vcpu *vcpu);
+
+struct kvm_vcpu {
+	struct kvm_object object;
+	struct kvm *kvm;
+	unsigned int vcpu_id; /* the initial APIC id */
+	unsigned int index;   /* place in kvm->vcpu */
+	struct hw_cpu *cpu;
+	struct kvm_run *run;  /* KVM_VCPU_MMAP_PAGES pages: run, port I/O data, coalesced ring */
+	pthread_mutex_t mutex;
+
+	/* any thread */
+	_Atomic u64 requests;	     /* bit n: enum kvm_request */
+	_Atomic u32 wake;	     /* futex: changes whenever a sleeping vCPU shall look again */
+	_Atomic bool interrupted;    /* softcvm_interrupt() in the thread inside KVM_RUN */
+
+	/* own thread */
+	u32 mp_state;		     /* KVM_MP_STATE_*; also read by others, __atomic */
+	kvm_completion completion;
+	struct hw_event reinject;    /* software interrupt cut short by an exit */
+	struct kvm_exception exception;
+	bool event_in_flight;	     /* ctl.inject was filled for this entry */
+	u64 apic_base;		     /* MSR_IA32_APICBASE */
+	u32 tsc_khz;
+	u64 tsc_adjust;
+	bool tpr_access_reporting;
+	u64 vapic_addr;
+
+	struct kvm_lapic *lapic;     /* x86/lapic.c */
+	struct kvm_vcpu_clock *clock; /* x86/clock.c */
+	struct kvm_vcpu_msrs *msrs;  /* x86/msr.c */
+
+	struct kvm_cpuid_entry2 *cpuid; /* x86/cpuid.c */
+	unsigned int cpuid_count;
+	bool has_run;
+	u64 guest_features;	     /* KVM_CPUID_FEATURES eax of the guest */
+
+	struct kvm_guest_debug guest_debug;
+	bool has_signal_mask;
+	u64 signal_mask;
+	u64 mmio_gpa, mmio_generation; /* last gpa without a slot */
+};
+
+/* ---------------------------------------------------------------- vCPUs (vcpu.c) */
+
+static inline unsigned int kvm_vcpu_count(const struct kvm *kvm)
+{
+	return atomic_load_explicit(&kvm->vcpu_count, memory_order_acquire);
+}
+
+#define kvm_for_each_vcpu(i, v, kvm) \
+	for ((i) = 0; (i) < kvm_vcpu_count(kvm) && ((v) = (kvm)->vcpu[i], true); (i)++)
+
+struct kvm_vcpu *kvm_vcpu_by_id(struct kvm *kvm, unsigned int vcpu_id);
+
+/* Any thread: sets the request; the vCPU sees it before it next enters the guest. Does not kick. */
+void kvm_make_request(struct kvm_vcpu *vcpu, enum kvm_request request);
+/* Own thread: test and clear. */
+bool kvm_check_request(struct kvm_vcpu *vcpu, enum kvm_request request);
+/* Any thread: the vCPU leaves the guest or its sleep soon and looks for work. */
+void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
+/* Any thread: ends its sleep only (the processor sees posted interrupts by itself while it runs). */
+void kvm_vcpu_wake(struct kvm_vcpu *vcpu);
+
+/* RESET, or INIT when `init`: processor, MSRs and mp_state stay the caller's business. Own thread. */
+void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init);
+
+/* ---------------------------------------------------------------- exceptions (x86/inject.c), own thread */
+
+void kvm_queue_exception(struct kvm_vcpu *vcpu, u8 vector);
+void kvm_queue_exception_error(struct kvm_vcpu *vcpu, u8 vector, u32 error);
+static inline void kvm_inject_gp(struct kvm_vcpu *vcpu) { kvm_queue_exception_error(vcpu, 13, 0); }
+static inline void kvm_inject_ud(struct kvm_vcpu *vcpu) { kvm_queue_exception(vcpu, 6); }
+
+/* ---------------------------------------------------------------- time */
+
+/* The guest's TSC as it would read it now; and its value at a given host TSC. Own thread. */
+u64 kvm_guest_tsc(struct kvm_vcpu *vcpu);
+u64 kvm_guest_tsc_at(struct kvm_vcpu *vcpu, u64 host_tsc);
+
+/* ---------------------------------------------------------------- the guest's CPUID (x86/cpuid.c) */
+
+/* NULL: not there. */
+const struct kvm_cpuid_entry2 *kvm_find_cpuid(const struct kvm_vcpu *vcpu, u32 function, u32 index);
+/* One of KVM_FEATURE_*, as the guest was told. */
+bool kvm_guest_has_feature(const struct kvm_vcpu *vcpu, unsigned int feature);
+/* x2APIC, TSC deadline: CPUID.1:ECX bits of the guest. */
+bool kvm_guest_has_x2apic(const struct kvm_vcpu *vcpu);
+bool kvm_guest_has_tsc_deadline(const struct kvm_vcpu *vcpu);
+unsigned int kvm_guest_phys_bits(const struct kvm_vcpu *vcpu);
+/* CPUID bits that follow the vCPU's state (OSXSAVE, APIC enable, OSPKE, XSAVE size): CR4, XCR0 or APIC base changed. */
+void kvm_update_cpuid_runtime(struct kvm_vcpu *vcpu);
+
+static inline bool kvm_is_intel(const struct kvm *kvm)
+{
+	return hw_machine_config(kvm->machine)->platform == HW_PLATFORM_INTEL;
+}
+static inline bool kvm_icount(const struct kvm *kvm) { return hw_machine_config(kvm->machine)->icount; }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The stage-2 fault path: one straight line of small functions, an error code in, a KVM exit or resumption out.
+ *
+ *   kvm_handle_page_fault()   fault.c: RSVD quick path, claim, slot, frame, level, mapping
+ *   kvm_mmu_max_level()       level.c: the largest page that may be mapped
+ *   kvm_tdp_*()               tdp.c: the tables
+ *
+ * The sequence (reference: KVM's mmu_invalidate_seq). A fault reads the sequence, then attributes, slot and frame, and
+ * installs under mmu.lock only if no change of what it read has begun or ended since. Whoever changes what a fault may map
+ * wraps the change in kvm_mmu_invalidate_begin() and _end(). Zapping is complete only after hw_vm_flush().
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "hw/addr.h"
+#include "hw/stage2.h"
+
+struct kvm;
+struct kvm_vcpu;
+struct kvm_memslot;
+
+struct kvm_mmu {
+	pthread_mutex_t lock;
+	struct stage2 s2;
+	u64 seq;		  /* written under lock, read without it */
+	unsigned int in_progress;
+	u64 range_start, range_end; /* hull of the changes in progress, in frames */
+	u64 *dead_tables;	  /* detached, waiting for hw_vm_flush(); chained through their first entry */
+	u64 max_gfn;		  /* first frame beyond the guest physical address width */
+};
+
+#define PFERR_PRIVATE_ACCESS (1ull << 49) /* synthetic: the claim is "private" */
+#define PFERR_SYNTHETIC_MASK (PFERR_PRIVATE_ACCESS | 1ull << 48)
+
+/* What a step of the fault path answers. Negative: errno for user space. */
+enum ret_pf {
+	RET_PF_CONTINUE,  /* go on with the next step; never leaves fault.c */
+	RET_PF_RETRY,	  /* resume the guest: it faults again if it must */
+	RET_PF_EMULATE,	  /* the access is not memory: give it to the buses and user space */
+	RET_PF_WRITE_PROTECTED,
+	RET_PF_INVALID,	  /* a cached MMIO entry is stale: take the full path */
+	RET_PF_FIXED,	  /* mapped */
+	RET_PF_SPURIOUS,  /* was mapped already */
+};
+
+struct kvm_page_fault {
+	/* inputs */
+	const gpa_t addr;
+	const u64 error_code;
+	const bool exec, write, present, rsvd, is_private;
+	const bool prefetch;
+	/* derived from the address */
+	gfn_t gfn;
+	/* derived from the slot, under kvm_slots_lock() */
+	const struct kvm_memslot *slot;
+	u64 mmu_seq;
+	hpa_t hpa; /* of the page */
+	bool map_writable;
+	/* outputs */
+	unsigned int max_level, goal_level;
+};
+
+int kvm_mmu_create(struct kvm *kvm);
+void kvm_mmu_destroy(struct kvm *kvm);
+
+/* From an EPT violation, EPT misconfiguration or NPF: RET_PF_*, with run->memory_fault filled for a memory-fault exit. */
+int kvm_handle_page_fault(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code);
+
+/* fault.c: exit_reason KVM_EXIT_MEMORY_FAULT for the page; returns -EFAULT. */
+int kvm_memory_fault_exit(struct kvm_vcpu *vcpu, gfn_t f, bool is_private);
+
+/* Changes of what may be mapped. Begin and end nest and may overlap between threads. */
+void kvm_mmu_invalidate_begin(struct kvm *kvm, gfn_t start, gfn_t end);
+void kvm_mmu_invalidate_end(struct kvm *kvm);
+
+/* level.c */
+unsigned int kvm_mmu_max_level(const struct kvm_memslot *slot, gfn_t f, unsigned int max_level);
+
+/* tdp.c. kvm_tdp_map under mmu.lock; the others take it. kvm_tdp_zap: [start, end), flushed when it returns. */
+int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
+void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end);
+/* Takes write permission from the frames whose bit is set (64 from `base`); flushing is the caller's. */
+void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask);
+/* The leaf or hole at the frame: its entry and level. */
+u64 kvm_tdp_lookup(struct kvm *kvm, gfn_t f, unsigned int *level);
