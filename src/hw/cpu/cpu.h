@@ -175,6 +175,9 @@ struct hw_cpu {
 	bool in_delivery;
 	bool pending_db;	     /* single step or data breakpoint trap is due before the next instruction */
 	u64 pending_dr6;
+	bool step_armed, step_tf;    /* event.c: an instruction begun in MODE_STEP, and whether TF was set then */
+	u32 step_shadow;	     /* HW_BLOCK_* that end with it */
+	u64 step_retired;	     /* insn_retired before it */
 	u64 fault_bits;		     /* fault injector */
 	unsigned int fault_bits_count;
 	u32 in_run;		     /* atomic: 1 while translations may be in use; see run.c */
@@ -199,6 +202,13 @@ struct hw_cpu {
 
 /* Recompute cpl, mode, tlb_mode from arch. Does not flush. (sys_state.c) */
 void cpu_update_mode(struct hw_cpu *c);
+/* State after RESET or INIT, SDM 3A 9.1.1. (sys_state.c) */
+void cpu_reset_arch(struct hw_cpu *c, bool init);
+/*
+ * POPF, IRET, STAC, ...: the bits in `mask` (any of RFLAGS) take their value from `value`; derived state and REQ_EVENT
+ * follow. EXEC_OK if only arithmetic flags, DF and ID changed, else EXEC_END. Privilege is the caller's affair.
+ */
+int cpu_set_rflags(struct hw_cpu *c, u64 value, u64 mask);
 
 static inline bool cpu_cs64(const struct hw_cpu *c) { return c->mode & MODE_CS64; }
 static inline bool cpu_long_mode(const struct hw_cpu *c) { return c->arch.efer >> 10 & 1; }
@@ -227,8 +237,14 @@ static inline int cpu_gp(struct hw_cpu *c, u32 error) { return cpu_raise_error(c
  */
 int cpu_deliver_fault(struct hw_cpu *c, u64 next_rip);
 int cpu_deliver_event(struct hw_cpu *c, const struct hw_event *event);
-/* Before the next block: pending #DB, NMI and interrupt windows, virtual interrupts. EXEC_OK: nothing to do. */
+/*
+ * Before the next block: pending #DB, NMI and interrupt windows, virtual interrupts. EXEC_OK: nothing to do.
+ * run.c calls it when REQ_EVENT was set, at every entry, and before *every* block in MODE_STEP (with insn_retired up to
+ * date): it also ends interrupt shadows and raises single-step traps. Calling it twice in a row is harmless.
+ */
 int cpu_check_events(struct hw_cpu *c);
+/* INT n (HW_EVENT_SOFTINT), INT3 and INTO (HW_EVENT_SOFTEXC) at arch.rip, `len` bytes long. EXEC_JUMP, EXEC_EXIT. */
+int cpu_deliver_software(struct hw_cpu *c, enum hw_event_type type, u8 vector, unsigned int len);
 
 /* ---------------------------------------------------------------- memory (access.c, mmu.c) */
 
