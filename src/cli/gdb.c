@@ -357,7 +357,10 @@ static void serve(struct gdb_server *s)
 
 static void *gdb_thread(void *opaque)
 {
-	serve(opaque);
+	struct gdb_server *s = opaque;
+
+	serve(s);
+	debug_resume(s->debug, -1); /* nobody is left to do it */
 	return NULL;
 }
 

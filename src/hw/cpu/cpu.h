@@ -91,6 +91,17 @@ struct tlb_entry {
 
 static inline unsigned int tlb_index(u64 lin) { return (lin >> HW_PAGE_SHIFT) & (TLB_SIZE - 1); }
 
+/* ---------------------------------------------------------------- jump cache */
+
+/* rip and mode to the first op of a block; entries are dropped with the TLB (block.c). */
+#define JUMP_CACHE_BITS 13
+#define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
+struct op;
+struct jump_entry {
+	u64 tag;
+	const struct op *op;
+};
+
 /* ---------------------------------------------------------------- results of a step */
 
 enum exec_result {
@@ -127,6 +138,7 @@ struct cpu_fault {
 #define REQ_PI		 (1u << 4) /* merge the posted-interrupt descriptor */
 #define REQ_EVENT	 (1u << 5) /* own thread: evaluate interrupts, windows, single step before the next block */
 #define REQ_STOP	 (1u << 6) /* debugger: park in place until released (hw/debug.h) */
+#define REQ_BLOCK_FLUSH (1u << 7) /* drop every block (breakpoints changed) */
 
 /* One access that an instruction in progress has already made outside the processor. */
 struct done_access {
@@ -149,12 +161,14 @@ struct hw_cpu {
 	u32 request;	     /* REQ_*; atomic */
 	u32 cpl;
 	u32 mode;	     /* MODE_*: derived by cpu_update_mode() */
-	u32 tlb_mode;	     /* TLB_SUPERVISOR or TLB_USER */
+	u32 tlb_mode;	     /* which set of the TLB (tlb.h): derived by cpu_update_mode() */
 	s64 budget;	     /* instructions until the next event under icount; never reached otherwise */
-	u64 insn_retired;    /* instructions completed, up to date at block ends */
+	s64 budget_counted;  /* value of budget up to which insn_retired has counted */
+	u64 insn_retired;    /* instructions completed, up to date after cpu_count_retired() */
 
 	struct tlb_entry tlb_read[TLB_MODES][TLB_SIZE];
 	struct tlb_entry tlb_write[TLB_MODES][TLB_SIZE];
+	struct jump_entry jump_cache[JUMP_CACHE_SIZE];
 
 	/* ---- the instruction in progress */
 	struct cpu_fault fault;
@@ -170,12 +184,13 @@ struct hw_cpu {
 	struct hw_machine *machine;
 	int index;
 	struct block_cache *blocks;  /* block.c */
-	struct simd_state *simd;     /* simd_*.c: scratch and stubs */
+	u16 fpu_cs, fpu_ds;	     /* fpu_*.c: FCS and FDS, which arch.xsave has no place for */
 	struct hw_event delivering;  /* event.c: for IDT-vectoring information */
 	bool in_delivery;
 	bool pending_db;	     /* single step or data breakpoint trap is due before the next instruction */
 	u64 pending_dr6;
-	bool step_armed, step_tf;    /* event.c: an instruction begun in MODE_STEP, and whether TF was set then */
+	bool step_armed;	     /* event.c: an instruction was begun in MODE_STEP */
+	bool step_tf, step_rf;	     /* TF and RF as it began */
 	u32 step_shadow;	     /* HW_BLOCK_* that end with it */
 	u64 step_retired;	     /* insn_retired before it */
 	u64 fault_bits;		     /* fault injector */
@@ -293,16 +308,6 @@ int cpu_fetch_translate(struct hw_cpu *c, u64 lin, hpa_t *host);
 void cpu_tlb_flush(struct hw_cpu *c);			 /* everything, and the jump cache */
 void cpu_tlb_flush_nonglobal(struct hw_cpu *c);
 void cpu_tlb_flush_page(struct hw_cpu *c, u64 lin);	 /* INVLPG */
-/*
- * Call after whatever may have changed RFLAGS.AC or, with AC set, CPL or CR0.AM (STAC, CLAC, POPF, IRET, SYSCALL, SYSRET):
- * the TLB may hold user pages for the supervisor that only AC allowed (SMAP), or entries that skip alignment checks.
- */
-void cpu_tlb_ac_changed(struct hw_cpu *c);
-static inline void cpu_ac_changed(struct hw_cpu *c)
-{
-	if (c->tlb.any_user_in_supervisor || c->arch.rflags & FLAG_AC)
-		cpu_tlb_ac_changed(c);
-}
 /* The write-array entries whose host page is `page` go away (it carries code now). */
 void cpu_tlb_protect_frame(struct hw_cpu *c, hpa_t page);
 
@@ -365,6 +370,8 @@ static inline void cpu_insn_done(struct hw_cpu *c) { c->done_count = c->done_nex
 /* A guest store hit the page of `page` which carries decoded code: drop what overlaps, on every vCPU. Never waits.
  * The store itself must be done *before* the call returns control to guest code. */
 void code_written(struct hw_cpu *c, hpa_t start, unsigned int size);
+/* Forget virtual address -> block, whenever a translation for fetches may have changed (tlb.c). */
+void cpu_jump_cache_flush(struct hw_cpu *c);
 /* Does the frame carry decoded code of any vCPU of the vm? (then it may not enter a write TLB) */
 bool code_on_frame(struct hw_vm *vm, hpa_t page);
 /* Called by every flush of the TLB: linear addresses may mean other code now (jump cache). */
@@ -380,5 +387,8 @@ void cpu_request(struct hw_cpu *c, u32 bits); /* any thread */
 void vm_split_lock(struct hw_vm *vm);
 void vm_split_unlock(struct hw_vm *vm);
 
+void cpu_count_retired(struct hw_cpu *c); /* brings insn_retired up to date */
 u64 cpu_guest_tsc(const struct hw_cpu *c);
+/* State after RESET or INIT, SDM 3A table 9-1 (sys_state.c). */
+void cpu_reset_arch(struct hw_cpu *c, bool init);
 static inline bool cpu_is_intel(const struct hw_cpu *c) { return hw_machine_config(c->machine)->platform == HW_PLATFORM_INTEL; }
