@@ -283,6 +283,9 @@ bool hw_cpu_has_virtual_interrupt(struct hw_cpu *cpu);
 /* Any thread. Returns only when no vCPU of the vm can use a translation made before the call (request, kick,
  * acknowledge). The stage-2 entries must have been changed before. Not from inside hw_cpu_run(). */
 void hw_vm_flush(struct hw_vm *vm);
+/* Others may have written guest memory without hw_vm_memory_written(): the client ran between two KVM_RUNs, or its device
+ * raises an interrupt. Decoded code is compared with memory before it is used again. Any thread. */
+void hw_cpu_check_code(struct hw_cpu *cpu);
 /* Our own devices wrote guest memory at these host addresses (virtio): decoded code there is dropped. Any thread. */
 void hw_vm_memory_written(struct hw_vm *vm, hpa_t start, u64 size);
 

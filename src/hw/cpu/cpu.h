@@ -93,7 +93,7 @@ static inline unsigned int tlb_index(u64 lin) { return (lin >> HW_PAGE_SHIFT) & 
 
 /* ---------------------------------------------------------------- jump cache */
 
-/* rip and mode to the first op of a block; entries are dropped with the TLB (block.c). */
+/* rip and mode to the first op of a block; forgotten with the TLB by code_translation_changed(). */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 struct op;
@@ -370,8 +370,6 @@ static inline void cpu_insn_done(struct hw_cpu *c) { c->done_count = c->done_nex
 /* A guest store hit the page of `page` which carries decoded code: drop what overlaps, on every vCPU. Never waits.
  * The store itself must be done *before* the call returns control to guest code. */
 void code_written(struct hw_cpu *c, hpa_t start, unsigned int size);
-/* Forget virtual address -> block, whenever a translation for fetches may have changed (tlb.c). */
-void cpu_jump_cache_flush(struct hw_cpu *c);
 /* Does the frame carry decoded code of any vCPU of the vm? (then it may not enter a write TLB) */
 bool code_on_frame(struct hw_vm *vm, hpa_t page);
 /* Called by every flush of the TLB: linear addresses may mean other code now (jump cache). */
@@ -389,6 +387,5 @@ void vm_split_unlock(struct hw_vm *vm);
 
 void cpu_count_retired(struct hw_cpu *c); /* brings insn_retired up to date */
 u64 cpu_guest_tsc(const struct hw_cpu *c);
-/* State after RESET or INIT, SDM 3A table 9-1 (sys_state.c). */
-void cpu_reset_arch(struct hw_cpu *c, bool init);
+
 static inline bool cpu_is_intel(const struct hw_cpu *c) { return hw_machine_config(c->machine)->platform == HW_PLATFORM_INTEL; }
