@@ -147,7 +147,7 @@ struct done_access {
 	u8 size;
 	bool write, pio;
 };
-#define MAX_DONE_ACCESS 80 /* FXSAVE to MMIO: 64 pieces of 8 bytes, and page-table reads */
+#define MAX_DONE_ACCESS 160 /* XSAVE to MMIO: 104 pieces of 8 bytes, and the header's reads */
 
 struct block;
 struct block_cache;

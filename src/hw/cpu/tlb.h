@@ -17,7 +17,12 @@
 #define TLB_WORDS (TLB_SIZE / 64)
 #define TLB_TAG_INVALID 1ull /* not page aligned: never equal to a masked address */
 
-enum { TLB_SUPERVISOR, TLB_USER, TLB_MODES }; /* which set: CPL 3 or not; SMAP/AC and WP changes flush */
+/*
+ * Sets, so that what differs by privilege needs no flush: CPL 3; supervisor; supervisor with RFLAGS.AC set while CR4.SMAP is
+ * (user pages are accessible). The last is never filled: CPL 3 with alignment checks (RFLAGS.AC and CR0.AM), so that every
+ * access takes the slow path.
+ */
+enum { TLB_SUPERVISOR, TLB_USER, TLB_SUPERVISOR_AC, TLB_UNCACHED, TLB_MODES };
 enum { TLB_READ, TLB_WRITE, TLB_KINDS };
 
 #define TLB_FETCH_SIZE 64u
@@ -38,13 +43,10 @@ struct tlb_s2_entry {
 
 struct tlb_state {
 	bool ready;
-	bool any_user_in_supervisor;
 	u64 valid[TLB_KINDS][TLB_MODES][TLB_WORDS];
 	u64 global[TLB_KINDS][TLB_MODES][TLB_WORDS];
-	/* User pages in the supervisor set, filled while RFLAGS.AC overruled SMAP: they go when AC is cleared. */
-	u64 smap[TLB_KINDS][TLB_WORDS];
 	/* Hashed: regions of which parts of a large guest page were filled; INVLPG must drop them all (SDM 3A 4.10.4.1). */
 	u64 large_4m[TLB_LARGE_WORDS], large_1g[TLB_LARGE_WORDS];
-	struct tlb_fetch_entry fetch[TLB_MODES][TLB_FETCH_SIZE];
+	struct tlb_fetch_entry fetch[2][TLB_FETCH_SIZE]; /* TLB_SUPERVISOR, TLB_USER */
 	struct tlb_s2_entry s2[TLB_S2_SIZE];
 };

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * walk: the guest's paging structures (SDM 3A ch. 4), and what mmu.c, tlb.c and access.c share.
+ */
+#pragma once
+
+#include "hw/cpu/sys.h"
+
+/* ---------------------------------------------------------------- the guest's paging structures (walk.c) */
+
+/* What a walk depends on besides memory. */
+struct walk_params {
+	enum { PAGING_NONE, PAGING_32BIT, PAGING_PAE, PAGING_LONG } mode;
+	unsigned int levels;  /* tables to read: 2 (32-bit, PAE after its registers), 4, 5 */
+	u64 root;	      /* CR3 with the bits that are not an address removed */
+	unsigned int phys_bits;
+	u64 claim_bit;	      /* shared bit or C-bit: in no entry part of the address, in none reserved */
+	bool nxe, pse;
+};
+
+struct walk_step {
+	gpa_t gpa; /* of the entry */
+	hpa_t hpa;
+	u64 entry;
+};
+
+enum walk_status {
+	WALK_OK,
+	WALK_NOT_PRESENT,
+	WALK_RESERVED,
+	WALK_STOPPED, /* the tables themselves cannot be read: result is EXEC_EXIT, or nothing if quiet */
+};
+
+struct walk {
+	enum walk_status status;
+	int result;
+	unsigned int count; /* entries that were read; the last one ended the walk */
+	struct walk_step step[5];
+	unsigned int entry_size; /* 4 or 8 */
+	unsigned int level;	 /* 1..3: size class of the page (4M counts as 2) */
+	u64 address;		 /* of the byte, with the claim bit */
+	bool writable, user, nx, global, dirty;
+};
+
+void walk_params(const struct hw_cpu *c, struct walk_params *p);
+/* quiet: neither exits nor events, for the debugger and for reading ahead of execution. */
+void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool quiet, struct walk *w);
+/*
+ * Accessed flags of the whole path, and the dirty flag of the page. EXEC_OK, EXEC_EXIT, or EXEC_AGAIN: another processor
+ * changed an entry meanwhile, walk again.
+ */
+int walk_set_accessed(struct hw_cpu *c, u64 lin, struct walk *w, bool write);
+
+/* ---------------------------------------------------------------- TLB (tlb.c) */
+
+/* The set that an access looks at. */
+static inline unsigned int tlb_set(const struct hw_cpu *c, unsigned int acc)
+{
+	if (acc & ACC_USER)
+		return c->cpl == 3 ? c->tlb_mode : TLB_USER;
+	/* Implicit accesses and those made for a more privileged stack while CPL is still 3. */
+	if ((acc & ACC_IMPLICIT) || c->cpl == 3)
+		return TLB_SUPERVISOR;
+	return c->tlb_mode;
+}
+
+/* After a complete access: for reading, and for writing if it was a write and the frame carries no code. */
+void tlb_fill(struct hw_cpu *c, const struct access *a, bool code_page);
+bool tlb_fetch_lookup(struct hw_cpu *c, u64 lin, bool user, hpa_t *host);
+void tlb_fetch_fill(struct hw_cpu *c, const struct access *a);
+/* stage2_walk() of the vCPU's table, remembered until the next cpu_tlb_flush(). */
+void tlb_stage2(struct hw_cpu *c, gpa_t a, unsigned int need, struct stage2_walk *out);
