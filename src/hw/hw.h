@@ -37,6 +37,9 @@ struct hw_machine_config {
 
 int hw_machine_create(const struct hw_machine_config *config, struct hw_machine **out);
 void hw_machine_destroy(struct hw_machine *m);
+/* Guest SIMD instructions run on the host's own: false and the first extension that the host lacks and hw has no portable
+ * form of. hw_machine_create() is -ENOSYS then. */
+bool simd_host_ok(const char **missing);
 const struct hw_machine_config *hw_machine_config(const struct hw_machine *m);
 
 /*

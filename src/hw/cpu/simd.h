@@ -66,8 +66,6 @@ int simd_exec_flags(struct hw_cpu *c, const struct insn *i);
 int simd_exec_crypto(struct hw_cpu *c, const struct insn *i);
 int simd_exec_mmx(struct hw_cpu *c, const struct insn *i);
 
-/* Does the host have what the stubs need and portable C does not replace? *missing: the first that it lacks. */
-bool simd_host_ok(const char **missing);
 bool simd_host_has_aes(void);
 bool simd_host_has_pclmulqdq(void);
 /* The portable forms; id is the mnemonic. */
