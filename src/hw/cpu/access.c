@@ -462,7 +462,7 @@ static int atomic_rmw_16(struct hw_cpu *c, void *host, const struct rmw *rmw)
 		value[1] = old[1];
 		if (!rmw->fn(old, value, rmw->opaque))
 			return EXEC_OK;
-		asm goto("1: lock cmpxchg16b %0\n" UACCESS_EX(gone)
+		asm volatile goto("1: lock cmpxchg16b %0\n" UACCESS_EX(gone)
 			 : "+m"(*(volatile unsigned __int128 *)host), "+a"(old[0]), "+d"(old[1]), "=@ccz"(swapped)
 			 : "b"(value[0]), "c"(value[1])
 			 : "memory"

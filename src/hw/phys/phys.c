@@ -23,13 +23,29 @@ struct ex_pair {
 	uintptr_t insn, fixup;
 };
 
-/* Written once, before the handler is installed. */
+/* The handlers that were there before ours, newest first. Never freed: a handler may be looking at one. */
+struct previous {
+	struct sigaction segv, bus;
+	const struct previous *older;
+};
+
+/* The table is written once, before the handler is installed. */
 static struct {
+	pthread_mutex_t lock;
 	struct ex_pair *pair;
 	size_t count;
-	struct sigaction old_segv, old_bus;
-	int error;
-} handler;
+	struct previous *previous;
+} handler = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/*
+ * A client may install its own handler after ours, which calls ours, and we may have put ours in front of it again. Then ours
+ * is entered a second time for the same fault, deeper in the same stack, and must go on to the handler before.
+ */
+static _Thread_local struct {
+	const void *context;
+	const char *frame;
+	const struct previous *previous;
+} chained __attribute__((tls_model("initial-exec")));
 
 static int compare_pairs(const void *a, const void *b)
 {
@@ -55,20 +71,26 @@ static uintptr_t find_fixup(uintptr_t insn)
 	return 0;
 }
 
-/* As if the previous handler had been entered by the kernel: its mask, its form, its one-shot flag. */
-static void chain(const struct sigaction *old, int signo, siginfo_t *info, void *context)
+static void default_action(int signo, const siginfo_t *info)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+
+	sigaction(signo, &dfl, NULL);
+	/* A fault happens again when we return; a signal that was sent does not. */
+	if (info->si_code <= 0)
+		raise(signo);
+}
+
+/* As if the kernel had entered it: its mask, its form. */
+static void call_previous(const struct sigaction *old, int signo, siginfo_t *info, void *context)
 {
 	sigset_t mask = old->sa_mask;
 
+	/* A fault that is ignored kills all the same. */
+	if (!(old->sa_flags & SA_SIGINFO) && old->sa_handler == SIG_IGN && info->si_code <= 0)
+		return;
 	if (!(old->sa_flags & SA_SIGINFO) && (old->sa_handler == SIG_DFL || old->sa_handler == SIG_IGN)) {
-		struct sigaction dfl = { .sa_handler = SIG_DFL };
-
-		/* A synchronous fault that is ignored kills all the same: the instruction faults again. */
-		if (info->si_code <= 0 && old->sa_handler == SIG_IGN)
-			return;
-		sigaction(signo, &dfl, NULL);
-		if (info->si_code <= 0)
-			raise(signo);
+		default_action(signo, info);
 		return;
 	}
 	if (!(old->sa_flags & SA_NODEFER))
@@ -78,6 +100,24 @@ static void chain(const struct sigaction *old, int signo, siginfo_t *info, void 
 		old->sa_sigaction(signo, info, context);
 	else
 		old->sa_handler(signo);
+}
+
+static void chain(int signo, siginfo_t *info, void *context)
+{
+	const char *frame = __builtin_frame_address(0);
+	const struct previous *p = __atomic_load_n(&handler.previous, __ATOMIC_ACQUIRE);
+
+	if (chained.context == context && frame < chained.frame)
+		p = chained.previous->older;
+	if (!p) {
+		default_action(signo, info);
+		return;
+	}
+	chained.context = context;
+	chained.frame = frame;
+	chained.previous = p;
+	call_previous(signo == SIGSEGV ? &p->segv : &p->bus, signo, info, context);
+	chained.context = NULL;
 }
 
 static void on_fault(int signo, siginfo_t *info, void *context)
@@ -94,7 +134,7 @@ static void on_fault(int signo, siginfo_t *info, void *context)
 			return;
 		}
 	}
-	chain(signo == SIGSEGV ? &handler.old_segv : &handler.old_bus, signo, info, context);
+	chain(signo, info, context);
 	errno = saved_errno;
 }
 
@@ -118,36 +158,57 @@ static int build_table(void)
 	return 0;
 }
 
-static void install(void)
+static bool is_ours(const struct sigaction *sa)
+{
+	return (sa->sa_flags & SA_SIGINFO) && sa->sa_sigaction == on_fault;
+}
+
+static int install(void)
 {
 	/*
 	 * SA_ONSTACK: the threads are the client's, and so are their stacks. SA_NODEFER: the handler touches nothing that can
 	 * fault, and a previous handler that asked for SA_NODEFER gets what it asked for.
 	 */
 	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART };
+	struct previous *p = calloc(1, sizeof(*p));
 
-	handler.error = build_table();
-	if (handler.error)
-		return;
+	if (!p)
+		return -ENOMEM;
 	sigemptyset(&sa.sa_mask);
+	sigaction(SIGSEGV, NULL, &p->segv);
+	sigaction(SIGBUS, NULL, &p->bus);
+	if (is_ours(&p->segv) && is_ours(&p->bus)) {
+		free(p);
+		return 0;
+	}
+	/* One of the two is still ours: then what was before it stands for it. */
+	if (is_ours(&p->segv))
+		p->segv = handler.previous->segv;
+	if (is_ours(&p->bus))
+		p->bus = handler.previous->bus;
+	p->older = handler.previous;
 	/* Known before ours is in place: another thread may fault in between. */
-	if (sigaction(SIGSEGV, NULL, &handler.old_segv) || sigaction(SIGBUS, NULL, &handler.old_bus) ||
-	    sigaction(SIGSEGV, &sa, NULL) || sigaction(SIGBUS, &sa, NULL))
-		handler.error = -errno;
+	__atomic_store_n(&handler.previous, p, __ATOMIC_RELEASE);
+	return sigaction(SIGSEGV, &sa, NULL) || sigaction(SIGBUS, &sa, NULL) ? -errno : 0;
 }
 
 int hw_phys_init(void)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	int r = 0;
 
-	pthread_once(&once, install);
-	return handler.error;
+	pthread_mutex_lock(&handler.lock);
+	if (!handler.pair)
+		r = build_table();
+	if (!r)
+		r = install();
+	pthread_mutex_unlock(&handler.lock);
+	return r;
 }
 
 /* The number of bytes that were not copied. */
 static size_t copy_bytes(void *dst, const void *src, size_t size)
 {
-	asm goto("1: rep movsb\n" UACCESS_EX(gone) : "+D"(dst), "+S"(src), "+c"(size) : : "memory" : gone);
+	asm volatile goto("1: rep movsb\n" UACCESS_EX(gone) : "+D"(dst), "+S"(src), "+c"(size) : : "memory" : gone);
 	return 0;
 gone:
 	return size ? size : 1;
