@@ -74,6 +74,8 @@ int fpu_check_waiting(struct hw_cpu *c);
 u16 fpu_summary(u16 fsw, u16 fcw);
 void fpu_set_fcw(struct hw_cpu *c, u16 fcw);
 void fpu_set_fsw(struct hw_cpu *c, u16 fsw);
+/* The physical registers stay where they are, so the image turns. */
+void fpu_set_top(struct hw_cpu *c, unsigned int top);
 /* FNINIT. */
 void fpu_init(struct hw_cpu *c);
 /* Reset values of x87, MXCSR, XMM and the XSAVE header (SDM 3A table 9-1). INIT leaves them alone. */
@@ -85,7 +87,7 @@ u8 fpu_abridge_tag(u16 tag);
 /* Remember the instruction, and its memory operand if it has one (SDM 1 8.1.8). */
 void fpu_note_insn(struct hw_cpu *c, const struct insn *i);
 
-/* TOP becomes 0, the image turns accordingly, every register becomes valid: what any MMX instruction but EMMS does. */
+/* TOP becomes 0 and every register valid: what any MMX instruction but EMMS does. */
 void fpu_enter_mmx(struct hw_cpu *c);
 static inline unsigned int mmx_offset(const struct hw_cpu *c, unsigned int n) { return FX_ST + 16 * ((n - fpu_top(c)) & 7); }
 static inline u64 mmx_get(const struct hw_cpu *c, unsigned int n) { return fx_get64(c, mmx_offset(c, n)); }

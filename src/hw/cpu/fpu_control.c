@@ -42,7 +42,7 @@ static int store_word(struct hw_cpu *c, const struct insn *i, u16 v)
 	u64 lin;
 	int err;
 
-	if (i->op[0].kind == OPND_GPR) {
+	if (i->modrm >= 0xc0) {
 		gpr_set(c, HW_RAX, 2, v);
 		return EXEC_OK;
 	}

@@ -124,6 +124,7 @@ static void unpack_env(struct hw_cpu *c, const struct insn *i, const u8 *p)
 		unpack16(cpu_protected(c), p, &e);
 	else
 		unpack32(cpu_protected(c), p, &e);
+	fpu_set_top(c, e.fsw >> FSW_TOP_SHIFT & 7);
 	fx_set16(c, FX_FSW, e.fsw);
 	fpu_set_fcw(c, e.fcw);
 	c->arch.xsave.b[FX_FTW] = fpu_abridge_tag(e.ftw);

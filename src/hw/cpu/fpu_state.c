@@ -34,9 +34,23 @@ void fpu_set_fcw(struct hw_cpu *c, u16 fcw)
 	fpu_set_fsw(c, fx_get16(c, FX_FSW));
 }
 
+void fpu_set_top(struct hw_cpu *c, unsigned int top)
+{
+	unsigned int old = fpu_top(c);
+	u8 turned[128];
+
+	if (top == old)
+		return;
+	for (unsigned int n = 0; n < 8; n++)
+		memcpy(turned + 16 * n, c->arch.xsave.b + FX_ST + 16 * ((n + top - old) & 7), 16);
+	memcpy(c->arch.xsave.b + FX_ST, turned, sizeof(turned));
+	fx_set16(c, FX_FSW, (u16)((fx_get16(c, FX_FSW) & ~(7u << FSW_TOP_SHIFT)) | top << FSW_TOP_SHIFT));
+}
+
 /* SDM 2A FINIT: the data registers stay, tagged empty. */
 void fpu_init(struct hw_cpu *c)
 {
+	fpu_set_top(c, 0);
 	fx_set16(c, FX_FCW, FCW_INIT);
 	fx_set16(c, FX_FSW, 0);
 	c->arch.xsave.b[FX_FTW] = 0;
@@ -109,14 +123,6 @@ void fpu_note_insn(struct hw_cpu *c, const struct insn *i)
 
 void fpu_enter_mmx(struct hw_cpu *c)
 {
-	unsigned int top = fpu_top(c);
-	u8 turned[128];
-
-	if (top) {
-		for (unsigned int reg = 0; reg < 8; reg++)
-			memcpy(turned + 16 * reg, c->arch.xsave.b + FX_ST + 16 * ((reg - top) & 7), 16);
-		memcpy(c->arch.xsave.b + FX_ST, turned, sizeof(turned));
-		fx_set16(c, FX_FSW, (u16)(fx_get16(c, FX_FSW) & ~(7u << FSW_TOP_SHIFT)));
-	}
+	fpu_set_top(c, 0);
 	c->arch.xsave.b[FX_FTW] = 0xff;
 }

@@ -4,11 +4,11 @@
  */
 #include "hw/cpu/simd_c.h"
 
-/* CVTPI2PS keeps the upper half of its destination, CVTPI2PD with a memory operand leaves the x87 state alone (SDM 2A). */
+/* CVTPI2PS keeps the upper half of its destination. Both leave the x87 state alone with a memory operand (SDM 2A CVTPI2PD). */
 int simd_cvt_from_mmx(struct hw_cpu *c, const struct insn *i)
 {
 	bool single = i->mnemonic == ZYDIS_MNEMONIC_CVTPI2PS;
-	bool transition = single || i->op[1].kind == OPND_MMX;
+	bool transition = i->op[1].kind == OPND_MMX;
 	struct simd_regs r = { .rcx = 0 };
 	u64 src;
 	int err = simd_check(c);
@@ -24,11 +24,11 @@ int simd_cvt_from_mmx(struct hw_cpu *c, const struct insn *i)
 	if (err)
 		return err;
 	r.src = _mm_cvtsi64_si128((long long)src);
+	if (transition)
+		fpu_enter_mmx(c);
 	err = simd_run_fp(c, simd_ops[single ? ZYDIS_MNEMONIC_CVTDQ2PS : ZYDIS_MNEMONIC_CVTDQ2PD].stub, &r, false);
 	if (err)
 		return err;
-	if (transition)
-		fpu_enter_mmx(c);
 	if (single)
 		memcpy(xmm_bytes(c, i->op[0].reg), &r.dst, 8);
 	else
@@ -60,10 +60,11 @@ int simd_cvt_to_mmx(struct hw_cpu *c, const struct insn *i)
 		return err;
 	if (i->mnemonic == ZYDIS_MNEMONIC_CVTPS2PI || i->mnemonic == ZYDIS_MNEMONIC_CVTTPS2PI)
 		r.src = _mm_move_epi64(r.src);
+	/* the transition is not undone by #XM */
+	fpu_enter_mmx(c);
 	err = simd_run_fp(c, stub_to_mmx(i->mnemonic), &r, false);
 	if (err)
 		return err;
-	fpu_enter_mmx(c);
 	mmx_set(c, i->op[0].reg, (u64)_mm_cvtsi128_si64(r.dst));
 	return EXEC_OK;
 }
@@ -90,12 +91,13 @@ int simd_stmxcsr(struct hw_cpu *c, const struct insn *i)
 	return err ? err : simd_store_int(c, i, 4, mxcsr_get(c));
 }
 
-/* Only the tags change: TOP stays. */
 int simd_emms(struct hw_cpu *c, const struct insn *i)
 {
 	int err = simd_check_mmx(c);
 
-	if (!err)
-		c->arch.xsave.b[FX_FTW] = 0;
-	return err;
+	if (err)
+		return err;
+	fpu_set_top(c, 0);
+	c->arch.xsave.b[FX_FTW] = 0;
+	return EXEC_OK;
 }
