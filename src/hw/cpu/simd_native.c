@@ -125,7 +125,8 @@ static int fp_exception(struct hw_cpu *c, u32 guest, u32 raised, u32 unmasked)
 /*
  * All exceptions are masked while the stub runs. Unmasked underflow is signalled for every tiny result, masked underflow only
  * for an inexact one (SDM 1 4.9.1.5), and flush-to-zero counts only when masked: so the tiny ones are found by a second run with
- * flush-to-zero, which signals them all.
+ * flush-to-zero, which signals them all. What stays inexact in the word's sense: PE beside an unmasked overflow or underflow
+ * is that of the masked response.
  */
 int simd_run_fp(struct hw_cpu *c, const u8 *stub, struct simd_regs *r, bool eflags)
 {
