@@ -173,6 +173,11 @@ static bool decode(const ZydisDecoder *decoder, const u8 *bytes, struct insn *i)
 	*i = (struct insn){ .mnemonic = (u16)z.mnemonic, .len = z.length, .opsize = z.operand_width / 8, .addrsize = 8,
 			    .opcode = z.opcode, .opcode_map = (u8)z.opcode_map, .modrm = z.raw.modrm.offset ? bytes[z.raw.modrm.offset] : 0,
 			    .base = INSN_NO_REG, .index = INSN_NO_REG, .sreg = HW_DS };
+	/* as decode.c does */
+	if (z.mnemonic == ZYDIS_MNEMONIC_MOVSD)
+		i->mnemonic = ZYDIS_MNEMONIC_VMOVSD;
+	else if (z.mnemonic == ZYDIS_MNEMONIC_CMPSD)
+		i->mnemonic = ZYDIS_MNEMONIC_VCMPSD;
 	memcpy(i->bytes, bytes, 15);
 	for (unsigned int n = 0; n < z.operand_count && i->nops < 4; n++) {
 		if (op[n].visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
@@ -189,13 +194,10 @@ static bool decode(const ZydisDecoder *decoder, const u8 *bytes, struct insn *i)
 	return true;
 }
 
-static const struct insn_desc *find(u16 mnemonic, u8 opcode_map)
+static const struct insn_desc *find(u16 mnemonic)
 {
 	const struct insn_table *const tables[] = { &simd_insns, &fpu_insns };
 
-	if (mnemonic == ZYDIS_MNEMONIC_MOVSD || mnemonic == ZYDIS_MNEMONIC_CMPSD)
-		if (opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
-			return NULL;
 	for (unsigned int t = 0; t < 2; t++)
 		for (size_t n = 0; n < tables[t]->count; n++)
 			if (tables[t]->desc[n].mnemonic == mnemonic)
@@ -245,7 +247,7 @@ static const struct insn_desc *random_insn(const ZydisDecoder *decoder, struct i
 		bytes[n++] = modrm;
 		memcpy(bytes + n, &r, 1);
 		if (decode(decoder, bytes, i) && comparable(i->mnemonic))
-			desc = find(i->mnemonic, i->opcode_map);
+			desc = find(i->mnemonic);
 	}
 	return desc;
 }

@@ -78,8 +78,6 @@ void fpu_set_fsw(struct hw_cpu *c, u16 fsw);
 void fpu_set_top(struct hw_cpu *c, unsigned int top);
 /* FNINIT. */
 void fpu_init(struct hw_cpu *c);
-/* Reset values of x87, MXCSR, XMM and the XSAVE header (SDM 3A table 9-1). INIT leaves them alone. */
-void fpu_reset(struct hw_cpu *c);
 
 /* The full tag word from the abridged one and the contents. */
 u16 fpu_full_tag(const struct hw_cpu *c);

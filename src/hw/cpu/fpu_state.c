@@ -3,7 +3,6 @@
  * The x87 state: control, status and tag words, initialisation, the MMX view.
  */
 #include "hw/cpu/fpu.h"
-#include "hw/cpu/simd.h"
 
 int fpu_check(struct hw_cpu *c)
 {
@@ -58,18 +57,6 @@ void fpu_init(struct hw_cpu *c)
 	fx_set64(c, FX_FIP, 0);
 	fx_set64(c, FX_FDP, 0);
 	c->fpu_cs = c->fpu_ds = 0;
-}
-
-void fpu_reset(struct hw_cpu *c)
-{
-	u64 in_use = 3;
-
-	memset(&c->arch.xsave, 0, sizeof(c->arch.xsave));
-	fpu_init(c);
-	fx_set16(c, FX_FCW, 0x40);
-	c->arch.xsave.b[FX_FTW] = 0xff;
-	mxcsr_set(c, MXCSR_INIT);
-	memcpy(c->arch.xsave.b + FX_SIZE, &in_use, sizeof(in_use));
 }
 
 /* 0 valid, 1 zero, 2 special, 3 empty (SDM 1 8.1.7). */

@@ -62,6 +62,7 @@ int simd_run_fp(struct hw_cpu *c, const u8 *stub, struct simd_regs *r, bool efla
 
 int simd_exec_int(struct hw_cpu *c, const struct insn *i);
 int simd_exec_fp(struct hw_cpu *c, const struct insn *i);
+int simd_cmpsd(struct hw_cpu *c, const struct insn *i); /* #UD for the VEX form, as simd_movsd() */
 int simd_exec_flags(struct hw_cpu *c, const struct insn *i);
 int simd_exec_crypto(struct hw_cpu *c, const struct insn *i);
 int simd_exec_mmx(struct hw_cpu *c, const struct insn *i);

@@ -10,6 +10,7 @@
 #define SIMD_DECLARE_fp(id)
 #define SIMD_DECLARE_flags(id)
 #define SIMD_DECLARE_crypto(id)
+#define SIMD_DECLARE_cmpsd(id)
 #define SIMD_DECLARE_fast(id) int simd_fast_##id(struct hw_cpu *c, const struct insn *i);
 
 #define SIMD_BIN(id, insn, feature, fn, flags, mmx) SIMD_DECLARE_##fn(id)

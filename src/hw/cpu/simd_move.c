@@ -47,7 +47,7 @@ static inline int mov_scalar(struct hw_cpu *c, const struct insn *i, unsigned in
 }
 
 int simd_movss(struct hw_cpu *c, const struct insn *i) { return mov_scalar(c, i, 4); }
-int simd_movsd(struct hw_cpu *c, const struct insn *i) { return mov_scalar(c, i, 8); }
+int simd_movsd(struct hw_cpu *c, const struct insn *i) { return i->vex ? cpu_ud(c) : mov_scalar(c, i, 8); }
 
 /* MOVD and MOVQ in every combination of general register, memory, MMX and XMM; MOVNTQ. */
 static inline int mov_int(struct hw_cpu *c, const struct insn *i, unsigned int size)

@@ -217,6 +217,8 @@ int simd_exec_fp(struct hw_cpu *c, const struct insn *i)
 	return EXEC_OK;
 }
 
+int simd_cmpsd(struct hw_cpu *c, const struct insn *i) { return i->vex ? cpu_ud(c) : simd_exec_fp(c, i); }
+
 int simd_exec_flags(struct hw_cpu *c, const struct insn *i)
 {
 	const struct simd_op *op = &simd_ops[i->mnemonic];

@@ -10,6 +10,7 @@
 #define FN_flags(id)  simd_exec_flags
 #define FN_crypto(id) simd_exec_crypto
 #define FN_fast(id)   simd_fast_##id
+#define FN_cmpsd(id)  simd_cmpsd
 
 #define ROW(id, need, function) { .mnemonic = ZYDIS_MNEMONIC_##id, .feature = FEAT_##need, .fn = function }
 #define SIMD_BIN(id, insn, feature, fn, flags, mmx)   ROW(id, feature, FN_##fn(id)),
@@ -34,7 +35,7 @@ static const struct insn_desc desc[] = {
 	ROW(MOVDQU, SSE2, simd_mov128),
 	ROW(LDDQU, SSE3, simd_mov128),
 	ROW(MOVSS, SSE, simd_movss),
-	ROW(MOVSD, SSE2, simd_movsd),
+	ROW(VMOVSD, SSE2, simd_movsd), /* so named by decode.c */
 	ROW(MOVD, MMX, simd_movd),
 	ROW(MOVQ, MMX, simd_movq),
 	ROW(MOVNTQ, SSE, simd_movq),
