@@ -47,6 +47,13 @@ typedef u64 __attribute__((aligned(1), may_alias)) loose_u64;
 /* One load each for 1, 2, 4 and 8 bytes. False: the memory is gone. */
 static bool load_host(void *dst, const void *src, unsigned int size)
 {
+	u64 whole;
+
+	if (size == 8) {
+		UACCESS_LOAD_8(src, whole, gone);
+		*(loose_u64 *)dst = whole;
+		return true;
+	}
 	LOAD_STEP(8, loose_u64)
 	LOAD_STEP(4, loose_u32)
 	LOAD_STEP(2, loose_u16)
@@ -58,6 +65,10 @@ gone:
 
 static bool store_host(void *dst, const void *src, unsigned int size)
 {
+	if (size == 8) {
+		UACCESS_STORE_8(dst, *(const loose_u64 *)src, gone);
+		return true;
+	}
 	STORE_STEP(8, loose_u64)
 	STORE_STEP(4, loose_u32)
 	STORE_STEP(2, loose_u16)
@@ -374,11 +385,19 @@ int cpu_write_acc(struct hw_cpu *c, u64 lin, const void *src, unsigned int size,
 
 int cpu_read(struct hw_cpu *c, u64 lin, void *dst, unsigned int size)
 {
+	void *host = tlb_hit(c->tlb_read[c->tlb_mode], lin, size);
+
+	if (host && load_host(dst, host, size))
+		return EXEC_OK;
 	return cpu_read_acc(c, lin, dst, size, ACC_READ);
 }
 
 int cpu_write(struct hw_cpu *c, u64 lin, const void *src, unsigned int size)
 {
+	void *host = tlb_hit(c->tlb_write[c->tlb_mode], lin, size);
+
+	if (host && store_host(host, src, size))
+		return EXEC_OK;
 	return cpu_write_acc(c, lin, src, size, ACC_WRITE);
 }
 

@@ -4,11 +4,6 @@
  */
 #include "hw/cpu/walk.h"
 
-static struct observer *observer(const struct hw_cpu *c)
-{
-	return hw_machine_config(c->machine)->obs;
-}
-
 /* ---------------------------------------------------------------- (1) a virtual address is accessed */
 
 /* SDM 3A Table 6-7: by data type; 16-byte and larger operands have checks of their own (#GP). */
@@ -29,7 +24,7 @@ static unsigned int alignment_of(unsigned int size)
 
 int access_begin(struct hw_cpu *c, struct access *a)
 {
-	observe(observer(c), OBSERVE_HW_ACCESS, c->index, a->lin, a->size, a->acc & (ACC_WRITE | ACC_USER | ACC_FETCH));
+	observe(cpu_observer(c), OBSERVE_HW_ACCESS, c->index, a->lin, a->size, a->acc & (ACC_WRITE | ACC_USER | ACC_FETCH));
 	if (!(a->acc & ACC_FETCH) && tlb_set(c, a->acc) == TLB_UNCACHED && (a->lin & (alignment_of(a->size) - 1)))
 		return cpu_raise_error(c, X86_AC, 0);
 	return EXEC_OK;
@@ -73,7 +68,7 @@ static int walk_denied(struct hw_cpu *c, const struct access *a, const struct wa
 {
 	u32 error = error_code(c, p, w, a->acc);
 
-	observe(observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, 0, w->level, error);
+	observe(cpu_observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, 0, w->level, error);
 	return cpu_page_fault(c, a->lin, error);
 }
 
@@ -83,7 +78,7 @@ static void without_paging(struct hw_cpu *c, struct access *a)
 	a->guest_level = HW_LEVEL_4K;
 	a->guest_writable = a->guest_user = a->dirty = true;
 	a->guest_global = false;
-	observe(observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, a->gpa.v, 0, 0);
+	observe(cpu_observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, a->gpa.v, 0, 0);
 }
 
 /* a->gpa still carries the shared bit or C-bit: access_claim() takes it off. */
@@ -108,13 +103,15 @@ int access_guest_walk(struct hw_cpu *c, struct access *a)
 	} while (r == EXEC_AGAIN);
 	if (r)
 		return r;
+	if (w.level == HW_LEVEL_4K)
+		tlb_table_fill(c, &w.last, w.shift);
 	a->gpa = gpa(w.address);
 	a->guest_level = w.level;
 	a->guest_writable = w.writable;
 	a->guest_user = w.user;
 	a->guest_global = w.global;
 	a->dirty = w.dirty;
-	observe(observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, a->gpa.v, w.level, 0);
+	observe(cpu_observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, a->gpa.v, w.level, 0);
 	return EXEC_OK;
 }
 
@@ -131,7 +128,7 @@ void access_claim(struct hw_cpu *c, struct access *a)
 		a->claim = set == c->ctl.claim_bit_is_private ? CLAIM_PRIVATE : CLAIM_SHARED;
 		a->gpa.v &= ~bit;
 	}
-	observe(observer(c), OBSERVE_HW_CLAIM, c->index, a->gpa.v, a->claim);
+	observe(cpu_observer(c), OBSERVE_HW_CLAIM, c->index, a->gpa.v, a->claim);
 }
 
 /* ---------------------------------------------------------------- (4) the host's structures */
@@ -141,7 +138,7 @@ int access_stage2(struct hw_cpu *c, struct access *a)
 	unsigned int need = a->acc & ACC_FETCH ? STAGE2_X : a->acc & ACC_WRITE ? STAGE2_W : STAGE2_R;
 
 	tlb_stage2(c, a->gpa, need, &a->s2);
-	observe(observer(c), OBSERVE_HW_STAGE2_WALK, c->index, a->gpa.v, a->s2.hpa.v, a->s2.level, a->s2.result);
+	observe(cpu_observer(c), OBSERVE_HW_STAGE2_WALK, c->index, a->gpa.v, a->s2.hpa.v, a->s2.level, a->s2.result);
 	return a->s2.result == STAGE2_OK ? EXEC_OK : cpu_exit_stage2(c, a);
 }
 

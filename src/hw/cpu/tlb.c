@@ -30,21 +30,35 @@ static void drop(struct hw_cpu *c, unsigned int kind, unsigned int mode, unsigne
 {
 	entries(c, kind, mode)[index].tag = TLB_TAG_INVALID;
 	clear_bit(c->tlb.valid[kind][mode], index);
+	if (!c->tlb.valid[kind][mode][index / 64])
+		c->tlb.used[kind][mode] &= ~(1u << index / 64);
 	clear_bit(c->tlb.global[kind][mode], index);
 }
 
-/* Drops the entries of `word` whose bits are set. */
-static void drop_word(struct hw_cpu *c, unsigned int kind, unsigned int mode, unsigned int word, u64 bits)
+/* Drops the entries of a word of valid bits, except those in `keep`. */
+static void drop_word(struct hw_cpu *c, unsigned int kind, unsigned int mode, unsigned int word, u64 keep)
 {
-	for (; bits; bits &= bits - 1)
-		drop(c, kind, mode, word * 64 + __builtin_ctzll(bits));
+	struct tlb_entry *e = entries(c, kind, mode) + word * 64;
+
+	for (u64 bits = c->tlb.valid[kind][mode][word] & ~keep; bits; bits &= bits - 1)
+		e[__builtin_ctzll(bits)].tag = TLB_TAG_INVALID;
+	c->tlb.valid[kind][mode][word] &= keep;
+	c->tlb.global[kind][mode][word] &= keep;
+	if (!c->tlb.valid[kind][mode][word])
+		c->tlb.used[kind][mode] &= ~(1u << word);
 }
 
-static void flush_fetch(struct hw_cpu *c)
+/* What every flush drops entirely: it is small, and INVLPG must drop all cached tables (SDM 3A 4.10.4.1). */
+static void flush_small(struct hw_cpu *c)
 {
-	for (unsigned int mode = TLB_SUPERVISOR; mode <= TLB_USER; mode++)
-		for (unsigned int i = 0; i < TLB_FETCH_SIZE; i++)
-			c->tlb.fetch[mode][i].tag = TLB_TAG_INVALID;
+	for (u64 bits = c->tlb.table_valid; bits; bits &= bits - 1)
+		c->tlb.table[__builtin_ctzll(bits)].tag = TLB_TAG_INVALID;
+	c->tlb.table_valid = 0;
+	for (unsigned int mode = TLB_SUPERVISOR; mode <= TLB_USER; mode++) {
+		for (u64 bits = c->tlb.fetch_valid[mode]; bits; bits &= bits - 1)
+			c->tlb.fetch[mode][__builtin_ctzll(bits)].tag = TLB_TAG_INVALID;
+		c->tlb.fetch_valid[mode] = 0;
+	}
 	code_translation_changed(c);
 }
 
@@ -64,6 +78,10 @@ static void make_ready(struct hw_cpu *c)
 		}
 	}
 	memset(&c->tlb, 0, sizeof(c->tlb));
+	for (unsigned int i = 0; i < TLB_FETCH_SIZE; i++)
+		c->tlb.fetch[TLB_SUPERVISOR][i].tag = c->tlb.fetch[TLB_USER][i].tag = TLB_TAG_INVALID;
+	for (unsigned int i = 0; i < TLB_TABLE_SIZE; i++)
+		c->tlb.table[i].tag = TLB_TAG_INVALID;
 	c->tlb.ready = true;
 }
 
@@ -71,10 +89,10 @@ static void flush_arrays(struct hw_cpu *c, bool keep_global)
 {
 	for (unsigned int kind = 0; kind < TLB_KINDS; kind++) {
 		for (unsigned int mode = 0; mode < TLB_MODES; mode++) {
-			for (unsigned int w = 0; w < TLB_WORDS; w++) {
-				u64 keep = keep_global ? c->tlb.global[kind][mode][w] : 0;
+			for (unsigned int words = c->tlb.used[kind][mode]; words; words &= words - 1) {
+				unsigned int w = __builtin_ctz(words);
 
-				drop_word(c, kind, mode, w, c->tlb.valid[kind][mode][w] & ~keep);
+				drop_word(c, kind, mode, w, keep_global ? c->tlb.global[kind][mode][w] : 0);
 			}
 		}
 	}
@@ -89,7 +107,7 @@ void cpu_tlb_flush(struct hw_cpu *c)
 	memset(c->tlb.large_4m, 0, sizeof(c->tlb.large_4m));
 	memset(c->tlb.large_1g, 0, sizeof(c->tlb.large_1g));
 	flush_stage2(c);
-	flush_fetch(c);
+	flush_small(c);
 }
 
 /* The hashes of large pages stay: global ones may be among them. */
@@ -97,7 +115,7 @@ void cpu_tlb_flush_nonglobal(struct hw_cpu *c)
 {
 	c->counters.tlb_flushes++;
 	flush_arrays(c, true);
-	flush_fetch(c);
+	flush_small(c);
 }
 
 static unsigned int region_hash(u64 region)
@@ -141,7 +159,7 @@ void cpu_tlb_flush_page(struct hw_cpu *c, u64 lin)
 		for (unsigned int mode = 0; mode < TLB_MODES; mode++)
 			if (entries(c, kind, mode)[index].tag == page)
 				drop(c, kind, mode, index);
-	flush_fetch(c);
+	flush_small(c);
 }
 
 void cpu_tlb_protect_frame(struct hw_cpu *c, hpa_t page)
@@ -188,10 +206,11 @@ static void fill(struct hw_cpu *c, const struct access *a, unsigned int kind, un
 	unsigned int index = tlb_index(a->lin);
 	struct tlb_entry *e = &entries(c, kind, mode)[index];
 
-	drop(c, kind, mode, index);
+	clear_bit(c->tlb.global[kind][mode], index);
 	e->tag = page;
 	e->addend = (a->s2.hpa.v & HW_PAGE_MASK) - page;
 	set_bit(c->tlb.valid[kind][mode], index);
+	c->tlb.used[kind][mode] |= 1u << index / 64;
 	if (a->guest_global)
 		set_bit(c->tlb.global[kind][mode], index);
 }
@@ -226,32 +245,43 @@ bool tlb_fetch_lookup(struct hw_cpu *c, u64 lin, bool user, hpa_t *host)
 
 void tlb_fetch_fill(struct hw_cpu *c, const struct access *a)
 {
-	*fetch_entry(c, a->lin, a->acc & ACC_USER) = (struct tlb_fetch_entry){
-		.tag = a->lin & HW_PAGE_MASK,
-		.page = a->s2.hpa.v & HW_PAGE_MASK,
-	};
+	unsigned int mode = a->acc & ACC_USER ? TLB_USER : TLB_SUPERVISOR;
+	struct tlb_fetch_entry *e = fetch_entry(c, a->lin, mode == TLB_USER);
+
+	e->tag = a->lin & HW_PAGE_MASK;
+	e->page = a->s2.hpa.v & HW_PAGE_MASK;
+	set_bit(&c->tlb.fetch_valid[mode], e - c->tlb.fetch[mode]);
+}
+
+/* ---------------------------------------------------------------- tables of the walk */
+
+void tlb_table_fill(struct hw_cpu *c, const struct tlb_table_entry *e, unsigned int shift)
+{
+	unsigned int index = e->tag >> shift & (TLB_TABLE_SIZE - 1);
+
+	c->tlb.table[index] = *e;
+	c->tlb.table_valid |= 1ull << index;
 }
 
 /* ---------------------------------------------------------------- stage 2 */
 
 void tlb_stage2(struct hw_cpu *c, gpa_t a, unsigned int need, struct stage2_walk *out)
 {
-	u64 page = a.v & HW_PAGE_MASK;
 	struct tlb_s2_entry *e = &c->tlb.s2[a.v >> HW_PAGE_SHIFT & (TLB_S2_SIZE - 1)];
 
-	if (e->tag == page && !(need & ~e->perms)) {
+	if (tlb_stage2_hit(c, a, need, &out->hpa)) {
 		*out = (struct stage2_walk){
 			.result = STAGE2_OK,
 			.level = e->level,
 			.perms = e->perms,
-			.hpa = hpa(e->page | (a.v & ~HW_PAGE_MASK)),
+			.hpa = out->hpa,
 		};
 		return;
 	}
 	stage2_walk(c->ctl.s2, a, need, out);
 	if (out->result == STAGE2_OK)
 		*e = (struct tlb_s2_entry){
-			.tag = page,
+			.tag = a.v & HW_PAGE_MASK,
 			.page = out->hpa.v & HW_PAGE_MASK,
 			.perms = out->perms,
 			.level = out->level,

@@ -15,6 +15,7 @@
 #define TLB_BITS 10
 #define TLB_SIZE (1u << TLB_BITS)
 #define TLB_WORDS (TLB_SIZE / 64)
+_Static_assert(TLB_WORDS <= 16, "one bit for each in tlb_state.used");
 #define TLB_TAG_INVALID 1ull /* not page aligned: never equal to a masked address */
 
 /*
@@ -25,13 +26,21 @@
 enum { TLB_SUPERVISOR, TLB_USER, TLB_SUPERVISOR_AC, TLB_UNCACHED, TLB_MODES };
 enum { TLB_READ, TLB_WRITE, TLB_KINDS };
 
-#define TLB_FETCH_SIZE 64u
-#define TLB_S2_SIZE 256u
+#define TLB_FETCH_SIZE 64u /* one word of valid bits */
+#define TLB_TABLE_SIZE 64u /* likewise */
+#define TLB_S2_SIZE 1024u
 #define TLB_LARGE_WORDS 4
 
 struct tlb_fetch_entry {
 	u64 tag;  /* linear page, or TLB_TAG_INVALID */
 	u64 page; /* host */
+};
+
+/* Where the last table of a walk is, and what the path to it allows (SDM 3A 4.10.3, paging-structure caches). */
+struct tlb_table_entry {
+	u64 tag;   /* linear address of the region that the table maps, or TLB_TAG_INVALID */
+	u64 table; /* guest-physical */
+	bool writable, user, nx;
 };
 
 struct tlb_s2_entry {
@@ -43,10 +52,14 @@ struct tlb_s2_entry {
 
 struct tlb_state {
 	bool ready;
+	u16 used[TLB_KINDS][TLB_MODES]; /* bit n: word n of `valid` is not 0 */
 	u64 valid[TLB_KINDS][TLB_MODES][TLB_WORDS];
 	u64 global[TLB_KINDS][TLB_MODES][TLB_WORDS];
 	/* Hashed: regions of which parts of a large guest page were filled; INVLPG must drop them all (SDM 3A 4.10.4.1). */
 	u64 large_4m[TLB_LARGE_WORDS], large_1g[TLB_LARGE_WORDS];
+	u64 fetch_valid[2];
 	struct tlb_fetch_entry fetch[2][TLB_FETCH_SIZE]; /* TLB_SUPERVISOR, TLB_USER */
+	u64 table_valid;
+	struct tlb_table_entry table[TLB_TABLE_SIZE];
 	struct tlb_s2_entry s2[TLB_S2_SIZE];
 };

@@ -123,14 +123,17 @@ static u64 page_address(const struct walk_params *p, u64 lin, u64 entry, unsigne
 /* An access to the tables goes through stage 2 like any other (SDM 3C 28.3.2). */
 static int table_access(struct hw_cpu *c, u64 lin, gpa_t where, unsigned int size, bool write, hpa_t *host)
 {
-	struct access a = { .lin = lin, .acc = write ? ACC_WRITE : ACC_READ, .size = size, .gpa = where, .table = true };
+	struct access a;
 
+	if (tlb_stage2_hit(c, where, write ? STAGE2_W : STAGE2_R, host))
+		return EXEC_OK;
+	a = (struct access){ .lin = lin, .acc = write ? ACC_WRITE : ACC_READ, .size = size, .gpa = where, .table = true };
 	tlb_stage2(c, where, write ? STAGE2_W : STAGE2_R, &a.s2);
 	if (a.s2.result == STAGE2_OK) {
 		*host = a.s2.hpa;
 		return EXEC_OK;
 	}
-	observe(hw_machine_config(c->machine)->obs, OBSERVE_HW_STAGE2_WALK, c->index, where.v, 0, a.s2.level, a.s2.result);
+	observe(cpu_observer(c), OBSERVE_HW_STAGE2_WALK, c->index, where.v, 0, a.s2.level, a.s2.result);
 	return cpu_exit_stage2(c, &a);
 }
 
@@ -150,7 +153,13 @@ static int read_entry(struct hw_cpu *c, u64 lin, struct walk *w, struct walk_ste
 
 	if (r)
 		return r;
-	return hw_load_host(s->hpa, w->entry_size, &s->entry) ? cpu_exit_host_fault(c) : EXEC_OK;
+	if (w->entry_size == 8)
+		UACCESS_LOAD_8(hpa_to_ptr(s->hpa), s->entry, gone);
+	else
+		UACCESS_LOAD_4(hpa_to_ptr(s->hpa), s->entry, gone);
+	return EXEC_OK;
+gone:
+	return cpu_exit_host_fault(c);
 }
 
 /* ---------------------------------------------------------------- the walk */
@@ -168,6 +177,20 @@ static bool start(const struct hw_cpu *c, const struct walk_params *p, u64 lin, 
 	return pdpte & ENTRY_P;
 }
 
+/* Another walk of the region has found its last table since the last flush. */
+static bool start_at_last(const struct hw_cpu *c, u64 lin, struct walk *w)
+{
+	const struct tlb_table_entry *e = &c->tlb.table[lin >> w->shift & (TLB_TABLE_SIZE - 1)];
+
+	if (e->tag != lin >> w->shift << w->shift)
+		return false;
+	w->writable = e->writable;
+	w->user = e->user;
+	w->nx = e->nx;
+	w->last = *e;
+	return true;
+}
+
 void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool quiet, struct walk *w)
 {
 	unsigned int level = p->levels;
@@ -177,9 +200,13 @@ void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool qu
 	w->result = EXEC_OK;
 	w->count = 0;
 	w->entry_size = p->mode == PAGING_32BIT ? 4 : 8;
+	w->shift = p->mode == PAGING_32BIT ? 22 : 21;
 	w->writable = w->user = true;
 	w->nx = false;
-	if (!start(c, p, lin, &table)) {
+	if (!quiet && start_at_last(c, lin, w)) {
+		level = HW_LEVEL_4K;
+		table = w->last.table;
+	} else if (!start(c, p, lin, &table)) {
 		w->level = HW_LEVEL_1G;
 		return;
 	}
@@ -187,6 +214,8 @@ void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool qu
 		struct walk_step *s = &w->step[w->count++];
 
 		w->level = level;
+		if (level == HW_LEVEL_4K)
+			w->last = (struct tlb_table_entry){ lin >> w->shift << w->shift, table, w->writable, w->user, w->nx };
 		s->gpa = gpa(table + (u64)table_index(p, lin, level) * w->entry_size);
 		w->result = read_entry(c, lin, w, s, quiet);
 		if (w->result) {

@@ -37,12 +37,15 @@ struct walk {
 	unsigned int count; /* entries that were read; the last one ended the walk */
 	struct walk_step step[5];
 	unsigned int entry_size; /* 4 or 8 */
+	unsigned int shift;	 /* of the region that a last table maps */
+	struct tlb_table_entry last; /* that table, if the walk got there */
 	unsigned int level;	 /* 1..3: size class of the page (4M counts as 2) */
 	u64 address;		 /* of the byte, with the claim bit */
 	bool writable, user, nx, global, dirty;
 };
 
 void walk_params(const struct hw_cpu *c, struct walk_params *p);
+static inline struct observer *cpu_observer(const struct hw_cpu *c) { return hw_machine_config(c->machine)->obs; }
 /* quiet: neither exits nor events, for the debugger and for reading ahead of execution. */
 void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool quiet, struct walk *w);
 /*
@@ -64,9 +67,20 @@ static inline unsigned int tlb_set(const struct hw_cpu *c, unsigned int acc)
 	return c->tlb_mode;
 }
 
+/* After a walk whose accessed flags are set. */
+void tlb_table_fill(struct hw_cpu *c, const struct tlb_table_entry *e, unsigned int shift);
 /* After a complete access: for reading, and for writing if it was a write and the frame carries no code. */
 void tlb_fill(struct hw_cpu *c, const struct access *a, bool code_page);
 bool tlb_fetch_lookup(struct hw_cpu *c, u64 lin, bool user, hpa_t *host);
 void tlb_fetch_fill(struct hw_cpu *c, const struct access *a);
+static inline bool tlb_stage2_hit(const struct hw_cpu *c, gpa_t a, unsigned int need, hpa_t *host)
+{
+	const struct tlb_s2_entry *e = &c->tlb.s2[a.v >> HW_PAGE_SHIFT & (TLB_S2_SIZE - 1)];
+
+	if (e->tag != (a.v & HW_PAGE_MASK) || (need & ~e->perms))
+		return false;
+	*host = hpa(e->page | (a.v & ~HW_PAGE_MASK));
+	return true;
+}
 /* stage2_walk() of the vCPU's table, remembered until the next cpu_tlb_flush(). */
 void tlb_stage2(struct hw_cpu *c, gpa_t a, unsigned int need, struct stage2_walk *out);
