@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "hw/cpu/fxsave.h"
 #include "hw/cpu/simd.h"
 
 #define CR4_ALL (FPU_CR4_OSFXSR | FPU_CR4_OSXMM)
@@ -55,6 +56,8 @@ int cpu_raise(struct hw_cpu *c, u8 vector)
 }
 
 int cpu_raise_error(struct hw_cpu *c, u8 vector, u32 error) { return cpu_raise(c, vector); }
+
+int cpu_read_acc(struct hw_cpu *c, u64 lin, void *dst, unsigned int size, unsigned int acc) { return cpu_read(c, lin, dst, size); }
 
 /* ---------------------------------------------------------------- running on the host */
 
@@ -445,6 +448,162 @@ static void native_equal(void **state)
 	assert_int_equal(different, 0);
 }
 
+/* ---------------------------------------------------------------- XSAVE */
+
+#define AREA_SIZE 1024
+
+struct area {
+	u8 b[AREA_SIZE];
+} __attribute__((aligned(64)));
+
+static const struct insn_desc *xsave_desc(u16 mnemonic)
+{
+	for (size_t n = 0; n < xsave_insns.count; n++)
+		if (xsave_insns.desc[n].mnemonic == mnemonic)
+			return &xsave_insns.desc[n];
+	fail();
+	return NULL;
+}
+
+static int run_on_area(struct hw_cpu *c, u16 mnemonic, void *area)
+{
+	const struct insn i = { .mnemonic = mnemonic, .base = HW_RDI, .index = INSN_NO_REG, .modrm = 0x27 };
+
+	c->arch.gpr[HW_RDI] = (u64)(uintptr_t)area;
+	return xsave_desc(mnemonic)->fn(c, &i);
+}
+
+static void request(struct hw_cpu *c, u32 rfbm)
+{
+	c->arch.gpr[HW_RAX] = rfbm;
+	c->arch.gpr[HW_RDX] = 0;
+}
+
+static struct hw_cpu *xsave_cpu(void)
+{
+	struct hw_cpu *c = aligned_alloc(64, (sizeof(*c) + 63) & ~63ul);
+
+	assert_non_null(c);
+	memset(c, 0, sizeof(*c));
+	c->arch.cr4 = CR4_ALL | FPU_CR4_OSXSAVE;
+	c->arch.xcr0 = 3;
+	c->mode = MODE_CS64;
+	return c;
+}
+
+static void host_restore(const struct area *a, u8 *fx)
+{
+	struct area host;
+
+	asm volatile("fxsave64 %[host]\n\txrstor64 %[area]\n\tfxsave64 %[fx]\n\tfninit\n\tfxrstor64 %[host]"
+		     : [host] "=m"(host), [fx] "=m"(*(struct area *)fx) : [area] "m"(*a), "a"(3), "d"(0) : "memory");
+}
+
+/* What the host restores from an area written here is the state; bit for bit but for FOP, FIP and FDP. */
+static void xsave_restored_by_host(void **state)
+{
+	static const u16 forms[] = { ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XSAVEC64 };
+	struct hw_cpu *c = xsave_cpu();
+	u8 buffer[BUFFER_SIZE];
+
+	seed = 0x5eed;
+	for (unsigned int n = 0; n < 3000; n++) {
+		struct area a = { 0 }, fx;
+
+		random_state(c, buffer);
+		c->arch.cr4 |= FPU_CR4_OSXSAVE;
+		if (n % 5 == 0)
+			fx_init_x87(c);
+		if (n % 7 == 0)
+			fx_init_xmm(c);
+		request(c, 3);
+		assert_int_equal(run_on_area(c, forms[n % 3], &a), EXEC_OK);
+		host_restore(&a, fx.b);
+		assert_memory_equal(fx.b, c->arch.xsave.b, 5);
+		assert_memory_equal(fx.b + FX_MXCSR, c->arch.xsave.b + FX_MXCSR, 4);
+		assert_memory_equal(fx.b + FX_XMM, c->arch.xsave.b + FX_XMM, 256);
+		for (unsigned int k = 0; k < 8; k++)
+			assert_memory_equal(fx.b + FX_ST + 16 * k, c->arch.xsave.b + FX_ST + 16 * k, 10);
+	}
+	free(c);
+}
+
+static void xsave_round_trip(void **state)
+{
+	static const u16 forms[][2] = {
+		{ ZYDIS_MNEMONIC_FXSAVE64, ZYDIS_MNEMONIC_FXRSTOR64 }, { ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XRSTOR64 },
+		{ ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XRSTOR64 }, { ZYDIS_MNEMONIC_XSAVEC64, ZYDIS_MNEMONIC_XRSTOR64 },
+		{ ZYDIS_MNEMONIC_XSAVES64, ZYDIS_MNEMONIC_XRSTORS64 },
+	};
+	struct hw_cpu *c = xsave_cpu();
+	u8 buffer[BUFFER_SIZE];
+
+	seed = 0x5eed;
+	for (unsigned int n = 0; n < 5000; n++) {
+		struct area a = { 0 };
+		struct hw_xsave want;
+
+		random_state(c, buffer);
+		c->arch.cr4 |= FPU_CR4_OSXSAVE;
+		fx_set64(c, FX_FIP, rnd());
+		fx_set64(c, FX_FDP, rnd());
+		want = c->arch.xsave;
+		request(c, 3);
+		assert_int_equal(run_on_area(c, forms[n % 5][0], &a), EXEC_OK);
+		random_state(c, buffer);
+		c->arch.cr4 |= FPU_CR4_OSXSAVE;
+		request(c, 3);
+		assert_int_equal(run_on_area(c, forms[n % 5][1], &a), EXEC_OK);
+		assert_memory_equal(c->arch.xsave.b, want.b, FX_MASK);
+		assert_memory_equal(c->arch.xsave.b + FX_ST, want.b + FX_ST, FX_SIZE - FX_ST);
+	}
+	free(c);
+}
+
+/* SDM 1 13.8, 13.12: what a header may say. */
+static void xrstor_bad_headers(void **state)
+{
+	static const struct {
+		u16 mnemonic;
+		unsigned int misalign;
+		u64 xstate_bv, xcomp_bv, reserved;
+		u32 mxcsr;
+		bool ok;
+	} cases[] = {
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, 0, 0, MXCSR_INIT, true },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 0, 0, 0, MXCSR_INIT, true },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 16, 3, 0, 0, MXCSR_INIT, false },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 4, 0, 0, MXCSR_INIT, false },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, 3, 0, MXCSR_INIT, false },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, 0, 1, MXCSR_INIT, false },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 0, 0, 0, 0x10000, false },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, (u64)1 << 63 | 3, 0, MXCSR_INIT, true },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, (u64)1 << 63 | 1, 0, MXCSR_INIT, false },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, (u64)1 << 63 | 7, 0, MXCSR_INIT, false },
+		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 1, (u64)1 << 63 | 3, 0, 0x10000, true },
+		{ ZYDIS_MNEMONIC_XRSTORS64, 0, 3, 0, 0, MXCSR_INIT, false },
+		{ ZYDIS_MNEMONIC_XRSTORS64, 0, 3, (u64)1 << 63 | 3, 0, MXCSR_INIT, true },
+		{ ZYDIS_MNEMONIC_XRSTORS64, 0, 3, (u64)1 << 63 | 3, 1, MXCSR_INIT, false },
+	};
+	struct hw_cpu *c = xsave_cpu();
+
+	for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+		struct area a = { 0 };
+		int result;
+
+		memcpy(a.b + FX_MXCSR, &cases[n].mxcsr, 4);
+		memcpy(a.b + FX_SIZE, &cases[n].xstate_bv, 8);
+		memcpy(a.b + FX_SIZE + 8, &cases[n].xcomp_bv, 8);
+		memcpy(a.b + FX_SIZE + 16, &cases[n].reserved, 8);
+		request(c, 3);
+		result = run_on_area(c, cases[n].mnemonic, a.b + cases[n].misalign);
+		if (result != (cases[n].ok ? EXEC_OK : EXEC_FAULT))
+			printf("case %zu\n", n);
+		assert_int_equal(result, cases[n].ok ? EXEC_OK : EXEC_FAULT);
+	}
+	free(c);
+}
+
 /* ---------------------------------------------------------------- the portable forms */
 
 static __m128i from_bytes(const char *hex)
@@ -515,6 +674,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(native_equal),
+		cmocka_unit_test(xsave_restored_by_host),
+		cmocka_unit_test(xsave_round_trip),
+		cmocka_unit_test(xrstor_bad_headers),
 		cmocka_unit_test(portable_aes),
 		cmocka_unit_test(portable_matches_native),
 	};
