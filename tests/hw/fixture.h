@@ -57,7 +57,7 @@ static inline void fixture_map(struct fixture *f, u64 address, unsigned int perm
 
 static inline struct fixture *fixture_open(enum hw_platform platform)
 {
-	struct hw_machine_config config = { .platform = platform };
+	struct hw_machine_config config = {.platform = platform};
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
@@ -67,7 +67,7 @@ static inline struct fixture *fixture_open(enum hw_platform platform)
 	assert_int_equal(hw_cpu_create(f->vm, 0, &f->cpu), 0);
 	f->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_true(f->ram != MAP_FAILED);
-	f->s2 = (struct stage2){ .format = platform == HW_PLATFORM_INTEL ? STAGE2_EPT : STAGE2_NPT, .levels = 4 };
+	f->s2 = (struct stage2){.format = platform == HW_PLATFORM_INTEL ? STAGE2_EPT : STAGE2_NPT, .levels = 4};
 	f->s2.root = fixture_table(f);
 	for (u64 a = 0; a < RAM_SIZE; a += HW_PAGE_SIZE)
 		*fixture_entry(f, a) = stage2_make_leaf(f->s2.format, ptr_to_hpa(f->ram + a), 1, STAGE2_RWX);
@@ -112,11 +112,14 @@ static inline void fixture_long_mode(struct fixture *f, unsigned int cpl, u64 cr
 	a->cr3 = cr3;
 	a->rflags = 2;
 	a->seg[HW_CS] = (struct hw_segment){
-		.selector = 8 | cpl, .limit = ~0u,
+		.selector = 8 | cpl,
+		.limit = ~0u,
 		.attr = SEG_P | SEG_S | SEG_CODE | SEG_RW | SEG_ACCESSED | SEG_L | SEG_G | cpl << 5,
 	};
 	a->seg[HW_SS] = (struct hw_segment){
-		.selector = 16 | cpl, .limit = ~0u, .attr = SEG_P | SEG_S | SEG_RW | SEG_ACCESSED | SEG_DB | SEG_G | cpl << 5,
+		.selector = 16 | cpl,
+		.limit = ~0u,
+		.attr = SEG_P | SEG_S | SEG_RW | SEG_ACCESSED | SEG_DB | SEG_G | cpl << 5,
 	};
 	cpu_update_mode(f->cpu);
 	cpu_tlb_flush(f->cpu);

@@ -2,11 +2,11 @@
 /* Loads and stores: TLB, page crossing, accesses that kvm completes, memory that disappears, code pages. */
 #include "fixture.h"
 
-#define P 1ull
-#define W 2ull
-#define U 4ull
+#define P  1ull
+#define W  2ull
+#define U  4ull
 #define PS 0x80ull
-#define G 0x100ull
+#define G  0x100ull
 
 /* Linear = physical for the first 2M by 4K pages with `flags`, for the third 2M by one large page. */
 #define PML4 0x1000ull
@@ -192,7 +192,8 @@ static void test_device(void **state)
 	}
 	restart(f);
 	assert_int_equal(cpu_read(f->cpu, 0x20ffe, data, 20), EXEC_OK);
-	assert_memory_equal(data, "\xbb\xaa\x11\x11\x11\x11\x11\x11\x11\x11\x22\x22\x22\x22\x22\x22\x22\x22\x33\x33", 20);
+	assert_memory_equal(data, "\xbb\xaa\x11\x11\x11\x11\x11\x11\x11\x11\x22\x22\x22\x22\x22\x22\x22\x22\x33\x33",
+			    20);
 	cpu_insn_done(f->cpu);
 	assert_false(read_hits(f, 0x21000));
 
@@ -323,9 +324,9 @@ static void test_breakpoint(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),	cmocka_unit_test(test_tlb_fill),       cmocka_unit_test(test_global),
-		cmocka_unit_test(test_ac),	cmocka_unit_test(test_crossing_fault), cmocka_unit_test(test_device),
-		cmocka_unit_test(test_rmw),	cmocka_unit_test(test_memory_gone),    cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_sizes),	   cmocka_unit_test(test_tlb_fill),	  cmocka_unit_test(test_global),
+		cmocka_unit_test(test_ac),	   cmocka_unit_test(test_crossing_fault), cmocka_unit_test(test_device),
+		cmocka_unit_test(test_rmw),	   cmocka_unit_test(test_memory_gone),	  cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_breakpoint),
 	};
 

@@ -26,7 +26,7 @@ static void previous_handler(int signo, siginfo_t *info, void *context)
 /* cmocka installs handlers of its own around each test, as a client may at any time. */
 static void set_up(void)
 {
-	struct sigaction sa = { .sa_sigaction = previous_handler, .sa_flags = SA_SIGINFO };
+	struct sigaction sa = {.sa_sigaction = previous_handler, .sa_flags = SA_SIGINFO};
 
 	sigemptyset(&sa.sa_mask);
 	assert_int_equal(sigaction(SIGSEGV, &sa, NULL), 0);
@@ -138,7 +138,7 @@ static void later_handler(int signo, siginfo_t *info, void *context)
 /* A handler that the client installed after ours calls ours; ours is put in front again: no loop. */
 static void test_handlers_in_a_ring(void **state)
 {
-	struct sigaction sa = { .sa_sigaction = later_handler, .sa_flags = SA_SIGINFO };
+	struct sigaction sa = {.sa_sigaction = later_handler, .sa_flags = SA_SIGINFO};
 	volatile u8 *p = pages(1);
 	u64 v;
 

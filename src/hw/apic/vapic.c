@@ -156,8 +156,8 @@ static void write_tpr(struct hw_cpu *c, u32 tpr)
 }
 
 /*
- * Registers that the page holds as they read. The current timer count runs, the write-only ones and holes #GP: those are
- * kvm's answer.
+ * Registers that the page holds as they read. The current timer count runs, the write-only ones and holes #GP: those
+ * are kvm's answer.
  */
 static bool readable(u32 msr)
 {
@@ -165,14 +165,14 @@ static bool readable(u32 msr)
 	case 0x802: /* ID */
 	case 0x803: /* version */
 	case X2APIC_TPR:
-	case 0x80a: /* PPR */
-	case 0x80d: /* LDR */
-	case 0x80f: /* SVR */
+	case 0x80a:	      /* PPR */
+	case 0x80d:	      /* LDR */
+	case 0x80f:	      /* SVR */
 	case 0x810 ... 0x827: /* ISR, TMR, IRR */
-	case 0x828: /* ESR */
+	case 0x828:	      /* ESR */
 	case X2APIC_ICR:
 	case 0x832 ... 0x838: /* LVT, initial count */
-	case 0x83e: /* divide configuration */
+	case 0x83e:	      /* divide configuration */
 		return true;
 	}
 	return false;

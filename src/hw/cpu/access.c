@@ -2,12 +2,12 @@
 /*
  * Loads, stores and fetches: the TLB hit for any size, and the slow path behind it.
  *
- * An access that crosses a page is two pieces. Both take the steps that can fault before anything leaves the processor, and
- * everything that leaves the processor is done before the first byte of memory changes.
+ * An access that crosses a page is two pieces. Both take the steps that can fault before anything leaves the processor,
+ * and everything that leaves the processor is done before the first byte of memory changes.
  *
- * A piece that stage 2 refuses exits with its first eight bytes, or fewer. Only kvm knows what is there: it maps memory and
- * the instruction simply restarts, or it performs the access and the restarted instruction finds the result recorded, takes
- * it and goes on with the next eight bytes, as Linux' emulator splits accesses.
+ * A piece that stage 2 refuses exits with its first eight bytes, or fewer. Only kvm knows what is there: it maps memory
+ * and the instruction simply restarts, or it performs the access and the restarted instruction finds the result
+ * recorded, takes it and goes on with the next eight bytes, as Linux' emulator splits accesses.
  */
 #include <string.h>
 
@@ -24,20 +24,20 @@ struct piece {
 
 /* ---------------------------------------------------------------- host memory */
 
-#define LOAD_STEP(n, type)                                          \
-	while (size >= n) {                                         \
-		u64 v;                                              \
-		UACCESS_LOAD(n, src, v, gone);                      \
-		*(type *)dst = (type)v;                             \
-		dst = (u8 *)dst + n, src = (const u8 *)src + n;     \
-		size -= n;                                          \
+#define LOAD_STEP(n, type)                                                                                             \
+	while (size >= n) {                                                                                            \
+		u64 v;                                                                                                 \
+		UACCESS_LOAD(n, src, v, gone);                                                                         \
+		*(type *)dst = (type)v;                                                                                \
+		dst = (u8 *)dst + n, src = (const u8 *)src + n;                                                        \
+		size -= n;                                                                                             \
 	}
-#define STORE_STEP(n, type)                                         \
-	while (size >= n) {                                         \
-		u64 v = *(const type *)src;                         \
-		UACCESS_STORE(n, dst, v, gone);                     \
-		dst = (u8 *)dst + n, src = (const u8 *)src + n;     \
-		size -= n;                                          \
+#define STORE_STEP(n, type)                                                                                            \
+	while (size >= n) {                                                                                            \
+		u64 v = *(const type *)src;                                                                            \
+		UACCESS_STORE(n, dst, v, gone);                                                                        \
+		dst = (u8 *)dst + n, src = (const u8 *)src + n;                                                        \
+		size -= n;                                                                                             \
 	}
 
 typedef u16 __attribute__((aligned(1), may_alias)) loose_u16;
@@ -101,7 +101,11 @@ void hw_cpu_complete_access(struct hw_cpu *c, u64 data)
 	c->exit_pending_access = false;
 	/* Records that the instruction did not ask for again this time are of no use any more. */
 	c->done[c->done_next] = (struct done_access){
-		.addr = x->addr, .data = data, .size = x->size, .write = x->write, .pio = x->pio,
+		.addr = x->addr,
+		.data = data,
+		.size = x->size,
+		.write = x->write,
+		.pio = x->pio,
 	};
 	c->done_count = c->done_next + 1;
 }
@@ -189,7 +193,7 @@ static int write_chunks(struct hw_cpu *c, const struct piece *p, const u8 *src)
 /* SDM 3B 17.2.5: the lengths are 1, 2, 8 and 4 bytes. */
 static bool breakpoint_hit(const struct hw_cpu *c, unsigned int n, u64 lin, unsigned int size, bool write)
 {
-	static const u8 length[4] = { 1, 2, 8, 4 };
+	static const u8 length[4] = {1, 2, 8, 4};
 	u64 dr7 = c->arch.dr7;
 	unsigned int kind = dr7 >> (16 + 4 * n) & 3;
 	unsigned int len = length[dr7 >> (18 + 4 * n) & 3];
@@ -247,10 +251,11 @@ static void piece_init(struct piece *p, u64 lin, unsigned int offset, unsigned i
 }
 
 /* Steps 1 to 3 of the whole access. */
-static int translate(struct hw_cpu *c, u64 lin, unsigned int size, unsigned int acc, struct piece p[2], unsigned int *count)
+static int translate(struct hw_cpu *c, u64 lin, unsigned int size, unsigned int acc, struct piece p[2],
+		     unsigned int *count)
 {
 	unsigned int first = HW_PAGE_SIZE - (lin & ~HW_PAGE_MASK);
-	struct access whole = { .lin = lin, .size = size, .acc = acc };
+	struct access whole = {.lin = lin, .size = size, .acc = acc};
 	int r = access_begin(c, &whole);
 
 	*count = 1;
@@ -295,7 +300,8 @@ static int read_slow(struct hw_cpu *c, u64 lin, u8 *dst, unsigned int size, unsi
 		if (!r && p[i].host && !load_host(dst + p[i].offset, p[i].host, p[i].length))
 			return cpu_exit_host_fault(c);
 		if (!r && p[i].host)
-			tlb_fill(c, &p[i].a, (acc & ACC_RMW) && code_on_frame(c->vm, hpa(p[i].a.s2.hpa.v & HW_PAGE_MASK)));
+			tlb_fill(c, &p[i].a,
+				 (acc & ACC_RMW) && code_on_frame(c->vm, hpa(p[i].a.s2.hpa.v & HW_PAGE_MASK)));
 	}
 	if (!r)
 		access_done(c, lin, size, acc & ACC_RMW);
@@ -446,21 +452,21 @@ struct rmw {
 	void *opaque;
 };
 
-#define ATOMIC_RMW(n)                                                               \
-	static int atomic_rmw_##n(struct hw_cpu *c, void *host, const struct rmw *rmw) \
-	{                                                                           \
-		u64 old, value;                                                     \
-		bool swapped;                                                       \
-		UACCESS_LOAD(n, host, old, gone);                                   \
-		do {                                                                \
-			value = old;                                                \
-			if (!rmw->fn(&old, &value, rmw->opaque))                    \
-				return EXEC_OK;                                     \
-			UACCESS_CMPXCHG(n, host, old, value, swapped, gone);        \
-		} while (!swapped);                                                 \
-		return EXEC_OK;                                                     \
-	gone:                                                                       \
-		return cpu_exit_host_fault(c);                                      \
+#define ATOMIC_RMW(n)                                                                                                  \
+	static int atomic_rmw_##n(struct hw_cpu *c, void *host, const struct rmw *rmw)                                 \
+	{                                                                                                              \
+		u64 old, value;                                                                                        \
+		bool swapped;                                                                                          \
+		UACCESS_LOAD(n, host, old, gone);                                                                      \
+		do {                                                                                                   \
+			value = old;                                                                                   \
+			if (!rmw->fn(&old, &value, rmw->opaque))                                                       \
+				return EXEC_OK;                                                                        \
+			UACCESS_CMPXCHG(n, host, old, value, swapped, gone);                                           \
+		} while (!swapped);                                                                                    \
+		return EXEC_OK;                                                                                        \
+	gone:                                                                                                          \
+		return cpu_exit_host_fault(c);                                                                         \
 	}
 #define UACCESS_CMPXCHG(n, p, o, v, ok, label) UACCESS_CMPXCHG_##n(p, o, v, ok, label)
 ATOMIC_RMW(1)
@@ -482,10 +488,11 @@ static int atomic_rmw_16(struct hw_cpu *c, void *host, const struct rmw *rmw)
 		if (!rmw->fn(old, value, rmw->opaque))
 			return EXEC_OK;
 		asm volatile goto("1: lock cmpxchg16b %0\n" UACCESS_EX(gone)
-			 : "+m"(*(volatile unsigned __int128 *)host), "+a"(old[0]), "+d"(old[1]), "=@ccz"(swapped)
-			 : "b"(value[0]), "c"(value[1])
-			 : "memory"
-			 : gone);
+				  : "+m"(*(volatile unsigned __int128 *)host), "+a"(old[0]), "+d"(old[1]),
+				    "=@ccz"(swapped)
+				  : "b"(value[0]), "c"(value[1])
+				  : "memory"
+				  : gone);
 	} while (!swapped);
 	return EXEC_OK;
 gone:
@@ -528,7 +535,7 @@ static void *contiguous(struct hw_cpu *c, struct piece *p, unsigned int count)
 /* Outside memory, or across frames that no host instruction spans: under a lock, against others of its kind. */
 static int split_rmw(struct hw_cpu *c, struct piece *p, unsigned int count, unsigned int size, const struct rmw *rmw)
 {
-	u8 old[16] = { 0 }, value[16];
+	u8 old[16] = {0}, value[16];
 	int r = EXEC_OK;
 
 	vm_split_lock(c->vm);
@@ -545,10 +552,10 @@ static int split_rmw(struct hw_cpu *c, struct piece *p, unsigned int count, unsi
 	return r;
 }
 
-int cpu_locked_rmw(struct hw_cpu *c, u64 lin, unsigned int size, bool (*fn)(const void *old, void *new_value, void *opaque),
-		   void *opaque)
+int cpu_locked_rmw(struct hw_cpu *c, u64 lin, unsigned int size,
+		   bool (*fn)(const void *old, void *new_value, void *opaque), void *opaque)
 {
-	const struct rmw rmw = { .fn = fn, .opaque = opaque };
+	const struct rmw rmw = {.fn = fn, .opaque = opaque};
 	struct piece p[2];
 	unsigned int count;
 	void *host;
@@ -575,7 +582,7 @@ int cpu_locked_rmw(struct hw_cpu *c, u64 lin, unsigned int size, bool (*fn)(cons
 
 static int fetch_slow(struct hw_cpu *c, u64 lin, unsigned int acc, hpa_t *host)
 {
-	struct access a = { .lin = lin, .acc = acc, .size = 1 };
+	struct access a = {.lin = lin, .acc = acc, .size = 1};
 	int r = access_begin(c, &a);
 
 	c->counters.tlb_misses_fetch++;

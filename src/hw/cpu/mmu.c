@@ -24,7 +24,8 @@ static unsigned int alignment_of(unsigned int size)
 
 int access_begin(struct hw_cpu *c, struct access *a)
 {
-	observe(cpu_observer(c), OBSERVE_HW_ACCESS, c->index, a->lin, a->size, a->acc & (ACC_WRITE | ACC_USER | ACC_FETCH));
+	observe(cpu_observer(c), OBSERVE_HW_ACCESS, c->index, a->lin, a->size,
+		a->acc & (ACC_WRITE | ACC_USER | ACC_FETCH));
 	if (!(a->acc & ACC_FETCH) && tlb_set(c, a->acc) == TLB_UNCACHED && (a->lin & (alignment_of(a->size) - 1)))
 		return cpu_raise_error(c, X86_AC, 0);
 	return EXEC_OK;

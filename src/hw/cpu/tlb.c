@@ -2,10 +2,10 @@
 /*
  * The TLB arrays: filling, and every way of dropping entries.
  *
- * Decoded code and stores. A frame that carries decoded code never enters a write array. The builder of a block marks the
- * frame first and then posts a request to the other vCPUs; a vCPU that asked code_on_frame() before the mark was set finds
- * the request at its next block end, because nothing between the question and the block end handles requests. So asking
- * once, before filling, is enough.
+ * Decoded code and stores. A frame that carries decoded code never enters a write array. The builder of a block marks
+ * the frame first and then posts a request to the other vCPUs; a vCPU that asked code_on_frame() before the mark was
+ * set finds the request at its next block end, because nothing between the question and the block end handles requests.
+ * So asking once, before filling, is enough.
  */
 #include <string.h>
 

@@ -32,7 +32,8 @@ static void fill_vectoring(struct hw_cpu *c)
 	if (cpu_is_intel(c)) {
 		c->exit.vmx.idt_info = info;
 		c->exit.vmx.idt_error = e->error;
-		/* SDM 3C 27.2.4: the length of the software event's instruction stands in the VM-exit instruction length. */
+		/* SDM 3C 27.2.4: the length of the software event's instruction stands in the VM-exit instruction
+		 * length. */
 		if (e->type == HW_EVENT_SOFTINT || e->type == HW_EVENT_SOFTEXC)
 			c->exit.vmx.insn_len = e->insn_len;
 		return;
@@ -187,7 +188,8 @@ static u64 svm_io_info(const struct hw_cpu *c, u16 port, unsigned int size, bool
 	return (u64)!write | (u64)string << 2 | (u64)rep << 3 | (u64)size << 4 | 1ull << address | (u64)port << 16;
 }
 
-int cpu_exit_io(struct hw_cpu *c, u16 port, unsigned int size, bool write, u64 data, bool string, bool rep, unsigned int insn_len)
+int cpu_exit_io(struct hw_cpu *c, u16 port, unsigned int size, bool write, u64 data, bool string, bool rep,
+		unsigned int insn_len)
 {
 	struct hw_exit *x = begin_exit(c);
 
@@ -199,7 +201,12 @@ int cpu_exit_io(struct hw_cpu *c, u16 port, unsigned int size, bool write, u64 d
 		x->svm.info2 = x->svm.next_rip;
 	}
 	x->access = (struct hw_access){
-		.valid = true, .pio = true, .write = write, .size = size, .addr = port, .data = data,
+		.valid = true,
+		.pio = true,
+		.write = write,
+		.size = size,
+		.addr = port,
+		.data = data,
 	};
 	c->exit_pending_access = true;
 	return EXEC_EXIT;
@@ -249,7 +256,8 @@ int cpu_exit_exception(struct hw_cpu *c, const struct cpu_fault *f)
 	u64 qualification = f->vector == X86_PF ? f->cr2 : f->vector == X86_DB ? f->dr6 & 0x600f : 0;
 
 	if (!cpu_is_intel(c)) {
-		fill_svm(c, SVM_EXIT_EXCP_BASE + f->vector, f->has_error ? f->error : 0, f->vector == X86_PF ? f->cr2 : 0, 0);
+		fill_svm(c, SVM_EXIT_EXCP_BASE + f->vector, f->has_error ? f->error : 0,
+			 f->vector == X86_PF ? f->cr2 : 0, 0);
 		return EXEC_EXIT;
 	}
 	/* INT3, INTO and INT1 are one byte (SDM 3C 27.2.5: the length is valid for software exceptions). */
@@ -269,7 +277,8 @@ int cpu_exit_kicked(struct hw_cpu *c)
 /* SVM has no NMI window: the end of NMI blocking is seen by intercepting IRET (APM2 15.9). */
 int cpu_exit_window(struct hw_cpu *c, bool nmi)
 {
-	return cpu_exit_simple(c, nmi ? VMX_EXIT_NMI_WINDOW : VMX_EXIT_INT_WINDOW, nmi ? SVM_EXIT_IRET : SVM_EXIT_VINTR, 0);
+	return cpu_exit_simple(c, nmi ? VMX_EXIT_NMI_WINDOW : VMX_EXIT_INT_WINDOW, nmi ? SVM_EXIT_IRET : SVM_EXIT_VINTR,
+			       0);
 }
 
 /* SDM 3C 29.1.4; APM2 15.29.9.2: a write of the EOI register at offset 0xb0, the vector in EXITINFO2. */

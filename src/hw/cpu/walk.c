@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The walk of the guest's paging structures: 32-bit, PAE, 4-level and 5-level paging (SDM 3A 4.3 to 4.5). Reading the tables
- * and changing accessed and dirty flags only; who may do what is decided in mmu.c.
+ * The walk of the guest's paging structures: 32-bit, PAE, 4-level and 5-level paging (SDM 3A 4.3 to 4.5). Reading the
+ * tables and changing accessed and dirty flags only; who may do what is decided in mmu.c.
  */
 #include "hw/cpu/walk.h"
 #include "hw/phys/uaccess.h"
@@ -127,7 +127,7 @@ static int table_access(struct hw_cpu *c, u64 lin, gpa_t where, unsigned int siz
 
 	if (tlb_stage2_hit(c, where, write ? STAGE2_W : STAGE2_R, host))
 		return EXEC_OK;
-	a = (struct access){ .lin = lin, .acc = write ? ACC_WRITE : ACC_READ, .size = size, .gpa = where, .table = true };
+	a = (struct access){.lin = lin, .acc = write ? ACC_WRITE : ACC_READ, .size = size, .gpa = where, .table = true};
 	tlb_stage2(c, where, write ? STAGE2_W : STAGE2_R, &a.s2);
 	if (a.s2.result == STAGE2_OK) {
 		*host = a.s2.hpa;
@@ -215,7 +215,8 @@ void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool qu
 
 		w->level = level;
 		if (level == HW_LEVEL_4K)
-			w->last = (struct tlb_table_entry){ lin >> w->shift << w->shift, table, w->writable, w->user, w->nx };
+			w->last = (struct tlb_table_entry){lin >> w->shift << w->shift, table, w->writable, w->user,
+							   w->nx};
 		s->gpa = gpa(table + (u64)table_index(p, lin, level) * w->entry_size);
 		w->result = read_entry(c, lin, w, s, quiet);
 		if (w->result) {

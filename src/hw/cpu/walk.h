@@ -11,10 +11,10 @@
 /* What a walk depends on besides memory. */
 struct walk_params {
 	enum { PAGING_NONE, PAGING_32BIT, PAGING_PAE, PAGING_LONG } mode;
-	unsigned int levels;  /* tables to read: 2 (32-bit, PAE after its registers), 4, 5 */
-	u64 root;	      /* CR3 with the bits that are not an address removed */
+	unsigned int levels; /* tables to read: 2 (32-bit, PAE after its registers), 4, 5 */
+	u64 root;	     /* CR3 with the bits that are not an address removed */
 	unsigned int phys_bits;
-	u64 claim_bit;	      /* shared bit or C-bit: in no entry part of the address, in none reserved */
+	u64 claim_bit; /* shared bit or C-bit: in no entry part of the address, in none reserved */
 	bool nxe, pse;
 };
 
@@ -36,21 +36,24 @@ struct walk {
 	int result;
 	unsigned int count; /* entries that were read; the last one ended the walk */
 	struct walk_step step[5];
-	unsigned int entry_size; /* 4 or 8 */
-	unsigned int shift;	 /* of the region that a last table maps */
+	unsigned int entry_size;     /* 4 or 8 */
+	unsigned int shift;	     /* of the region that a last table maps */
 	struct tlb_table_entry last; /* that table, if the walk got there */
-	unsigned int level;	 /* 1..3: size class of the page (4M counts as 2) */
-	u64 address;		 /* of the byte, with the claim bit */
+	unsigned int level;	     /* 1..3: size class of the page (4M counts as 2) */
+	u64 address;		     /* of the byte, with the claim bit */
 	bool writable, user, nx, global, dirty;
 };
 
 void walk_params(const struct hw_cpu *c, struct walk_params *p);
-static inline struct observer *cpu_observer(const struct hw_cpu *c) { return hw_machine_config(c->machine)->obs; }
+static inline struct observer *cpu_observer(const struct hw_cpu *c)
+{
+	return hw_machine_config(c->machine)->obs;
+}
 /* quiet: neither exits nor events, for the debugger and for reading ahead of execution. */
 void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool quiet, struct walk *w);
 /*
- * Accessed flags of the whole path, and the dirty flag of the page. EXEC_OK, EXEC_EXIT, or EXEC_AGAIN: another processor
- * changed an entry meanwhile, walk again.
+ * Accessed flags of the whole path, and the dirty flag of the page. EXEC_OK, EXEC_EXIT, or EXEC_AGAIN: another
+ * processor changed an entry meanwhile, walk again.
  */
 int walk_set_accessed(struct hw_cpu *c, u64 lin, struct walk *w, bool write);
 

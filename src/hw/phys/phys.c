@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Host memory that its owner may take away at any time: the fault handler behind uaccess.h, and copies for those who are not
- * hot handlers.
+ * Host memory that its owner may take away at any time: the fault handler behind uaccess.h, and copies for those who
+ * are not hot handlers.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -35,11 +35,12 @@ static struct {
 	struct ex_pair *pair;
 	size_t count;
 	struct previous *previous;
-} handler = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} handler = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /*
- * A client may install its own handler after ours, which calls ours, and we may have put ours in front of it again. Then ours
- * is entered a second time for the same fault, deeper in the same stack, and must go on to the handler before.
+ * A client may install its own handler after ours, which calls ours, and we may have put ours in front of it again.
+ * Then ours is entered a second time for the same fault, deeper in the same stack, and must go on to the handler
+ * before.
  */
 static _Thread_local struct {
 	const void *context;
@@ -73,7 +74,7 @@ static uintptr_t find_fixup(uintptr_t insn)
 
 static void default_action(int signo, const siginfo_t *info)
 {
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
 
 	sigaction(signo, &dfl, NULL);
 	/* A fault happens again when we return; a signal that was sent does not. */
@@ -166,10 +167,10 @@ static bool is_ours(const struct sigaction *sa)
 static int install(void)
 {
 	/*
-	 * SA_ONSTACK: the threads are the client's, and so are their stacks. SA_NODEFER: the handler touches nothing that can
-	 * fault, and a previous handler that asked for SA_NODEFER gets what it asked for.
+	 * SA_ONSTACK: the threads are the client's, and so are their stacks. SA_NODEFER: the handler touches nothing
+	 * that can fault, and a previous handler that asked for SA_NODEFER gets what it asked for.
 	 */
-	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART };
+	struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
 	struct previous *p = calloc(1, sizeof(*p));
 
 	if (!p)
