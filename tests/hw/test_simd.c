@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * x87, MMX and SSE instructions against the host's own: random instructions from the tables, random state, every masked and
- * unmasked exception. The functions under test are called directly; memory is the test's own, mapped one to one.
+ * x87, MMX and SSE instructions against the host's own: random instructions from the tables, random state, every masked
+ * and unmasked exception. The functions under test are called directly; memory is the test's own, mapped one to one.
  *
  * SOFTCVM_SIMD_SEED and SOFTCVM_SIMD_COUNT replay or lengthen a run.
  */
@@ -18,7 +18,7 @@
 #include "hw/cpu/fxsave.h"
 #include "hw/cpu/simd.h"
 
-#define CR4_ALL (FPU_CR4_OSFXSR | FPU_CR4_OSXMM)
+#define CR4_ALL	    (FPU_CR4_OSFXSR | FPU_CR4_OSXMM)
 #define BUFFER_SIZE 128
 
 /* ---------------------------------------------------------------- what the functions under test call */
@@ -41,7 +41,10 @@ int cpu_write(struct hw_cpu *c, u64 lin, const void *src, unsigned int size)
 	return EXEC_OK;
 }
 
-int cpu_probe_write(struct hw_cpu *c, u64 lin, unsigned int size) { return EXEC_OK; }
+int cpu_probe_write(struct hw_cpu *c, u64 lin, unsigned int size)
+{
+	return EXEC_OK;
+}
 
 int cpu_linear(struct hw_cpu *c, unsigned int sreg, u64 off, unsigned int size, unsigned int acc, u64 *lin)
 {
@@ -55,9 +58,15 @@ int cpu_raise(struct hw_cpu *c, u8 vector)
 	return EXEC_FAULT;
 }
 
-int cpu_raise_error(struct hw_cpu *c, u8 vector, u32 error) { return cpu_raise(c, vector); }
+int cpu_raise_error(struct hw_cpu *c, u8 vector, u32 error)
+{
+	return cpu_raise(c, vector);
+}
 
-int cpu_read_acc(struct hw_cpu *c, u64 lin, void *dst, unsigned int size, unsigned int acc) { return cpu_read(c, lin, dst, size); }
+int cpu_read_acc(struct hw_cpu *c, u64 lin, void *dst, unsigned int size, unsigned int acc)
+{
+	return cpu_read(c, lin, dst, size);
+}
 
 /* ---------------------------------------------------------------- running on the host */
 
@@ -145,7 +154,7 @@ static u64 rnd(void)
 
 static struct operand take_operand(const ZydisDecodedOperand *z)
 {
-	struct operand o = { .size = (u8)(z->size / 8) };
+	struct operand o = {.size = (u8)(z->size / 8)};
 	ZydisRegister reg = z->reg.value;
 
 	if (z->type == ZYDIS_OPERAND_TYPE_MEMORY)
@@ -171,11 +180,19 @@ static bool decode(const ZydisDecoder *decoder, const u8 *bytes, struct insn *i)
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 
-	if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, bytes, 15, &z, op)) || z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+	if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, bytes, 15, &z, op)) ||
+	    z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return false;
-	*i = (struct insn){ .mnemonic = (u16)z.mnemonic, .len = z.length, .opsize = z.operand_width / 8, .addrsize = 8,
-			    .opcode = z.opcode, .opcode_map = (u8)z.opcode_map, .modrm = z.raw.modrm.offset ? bytes[z.raw.modrm.offset] : 0,
-			    .base = INSN_NO_REG, .index = INSN_NO_REG, .sreg = HW_DS };
+	*i = (struct insn){.mnemonic = (u16)z.mnemonic,
+			   .len = z.length,
+			   .opsize = z.operand_width / 8,
+			   .addrsize = 8,
+			   .opcode = z.opcode,
+			   .opcode_map = (u8)z.opcode_map,
+			   .modrm = z.raw.modrm.offset ? bytes[z.raw.modrm.offset] : 0,
+			   .base = INSN_NO_REG,
+			   .index = INSN_NO_REG,
+			   .sreg = HW_DS};
 	/* as decode.c does */
 	if (z.mnemonic == ZYDIS_MNEMONIC_MOVSD)
 		i->mnemonic = ZYDIS_MNEMONIC_VMOVSD;
@@ -199,7 +216,7 @@ static bool decode(const ZydisDecoder *decoder, const u8 *bytes, struct insn *i)
 
 static const struct insn_desc *find(u16 mnemonic)
 {
-	const struct insn_table *const tables[] = { &simd_insns, &fpu_insns };
+	const struct insn_table *const tables[] = {&simd_insns, &fpu_insns};
 
 	for (unsigned int t = 0; t < 2; t++)
 		for (size_t n = 0; n < tables[t]->count; n++)
@@ -213,19 +230,21 @@ static bool comparable(u16 mnemonic)
 {
 	switch (mnemonic) {
 	case ZYDIS_MNEMONIC_FNSTENV:
-	case ZYDIS_MNEMONIC_FNSAVE: return false;
-	default: return true;
+	case ZYDIS_MNEMONIC_FNSAVE:
+		return false;
+	default:
+		return true;
 	}
 }
 
 static const struct insn_desc *random_insn(const ZydisDecoder *decoder, struct insn *i)
 {
-	static const char prefix[] = { 0, 0x66, (char)0xf2, (char)0xf3 };
+	static const char prefix[] = {0, 0x66, (char)0xf2, (char)0xf3};
 	const struct insn_desc *desc = NULL;
 
 	while (!desc) {
 		u64 r = rnd();
-		u8 bytes[16] = { 0 }, modrm = (u8)(r >> 32);
+		u8 bytes[16] = {0}, modrm = (u8)(r >> 32);
 		unsigned int n = 0, map = r & 7;
 
 		if (modrm < 0xc0)
@@ -258,24 +277,51 @@ static const struct insn_desc *random_insn(const ZydisDecoder *decoder, struct i
 static u64 interesting(void)
 {
 	static const u64 pool[] = {
-		0, 1, 0x8000000000000000, 0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000, 0x7ff0000000000001, 0x000fffffffffffff,
-		0x3ff0000000000000, 0xbff0000000000000, 0x7fefffffffffffff, 0x0010000000000000, 0x7f8000007f800001, 0x3f80000000000001,
-		0x00000001807fffff, 0x7f7fffff00800000, 0xff800000bf800000, 0x43e0000000000000, 0xc3e0000000000000, 0x41dfffffffc00000,
-		0x4f0000004effffff, 0x0101010180808080, 0xffffffffffffffff, 0x4330000000000000, 0x3fe0000000000001, 0x4b0000003effffff,
+		0,
+		1,
+		0x8000000000000000,
+		0x7ff0000000000000,
+		0xfff0000000000000,
+		0x7ff8000000000000,
+		0x7ff0000000000001,
+		0x000fffffffffffff,
+		0x3ff0000000000000,
+		0xbff0000000000000,
+		0x7fefffffffffffff,
+		0x0010000000000000,
+		0x7f8000007f800001,
+		0x3f80000000000001,
+		0x00000001807fffff,
+		0x7f7fffff00800000,
+		0xff800000bf800000,
+		0x43e0000000000000,
+		0xc3e0000000000000,
+		0x41dfffffffc00000,
+		0x4f0000004effffff,
+		0x0101010180808080,
+		0xffffffffffffffff,
+		0x4330000000000000,
+		0x3fe0000000000001,
+		0x4b0000003effffff,
 	};
 	u64 r = rnd();
 
 	switch (r >> 60 & 3) {
-	case 0: return rnd();
-	case 1: return (rnd() & 0x800fffffffffffff) | (u64)(0x3f0 + (r & 31)) << 52;
-	case 2: return (rnd() & 0x807fffff807fffff) | (u64)(0x70 + (r & 31)) << 23 | (u64)(0x70 + (r >> 5 & 31)) << 55;
-	default: return pool[r % (sizeof(pool) / sizeof(pool[0]))];
+	case 0:
+		return rnd();
+	case 1:
+		return (rnd() & 0x800fffffffffffff) | (u64)(0x3f0 + (r & 31)) << 52;
+	case 2:
+		return (rnd() & 0x807fffff807fffff) | (u64)(0x70 + (r & 31)) << 23 | (u64)(0x70 + (r >> 5 & 31)) << 55;
+	default:
+		return pool[r % (sizeof(pool) / sizeof(pool[0]))];
 	}
 }
 
 static void random_x87_value(u8 *p)
 {
-	static const u16 exponents[] = { 0, 1, 0x3fff, 0x7fff, 0x7ffe, 0x403e, 0x401e, 0x4000, 0x3ffe, 0x3c00, 0x3f80, 0x43fe };
+	static const u16 exponents[] = {0,	1,	0x3fff, 0x7fff, 0x7ffe, 0x403e,
+					0x401e, 0x4000, 0x3ffe, 0x3c00, 0x3f80, 0x43fe};
 	u64 r = rnd(), significand = interesting();
 	u16 exponent = r & 3 ? exponents[r >> 8 & 0xff % 12] : (u16)(0x3fff + (r >> 8 & 31) - 16);
 
@@ -331,9 +377,9 @@ static void fill_native(const struct hw_cpu *c)
 }
 
 /*
- * An unmasked overflow or underflow is inexact if the result would be with an unbounded exponent (SDM 1 4.9.1.4, 4.9.1.5); the
- * masked run that simd_run_fp() makes cannot tell: PE is not compared then. DPPS and DPPD stop at the step that faults, so
- * what the later steps raise is not compared either.
+ * An unmasked overflow or underflow is inexact if the result would be with an unbounded exponent (SDM
+ * 1 4.9.1.4, 4.9.1.5); the masked run that simd_run_fp() makes cannot tell: PE is not compared then. DPPS and DPPD stop
+ * at the step that faults, so what the later steps raise is not compared either.
  */
 static void forgive_unmasked(struct hw_cpu *c, u16 mnemonic)
 {
@@ -348,7 +394,8 @@ static void forgive_unmasked(struct hw_cpu *c, u16 mnemonic)
 static bool same_image(const struct hw_cpu *c)
 {
 	const u8 *mine = c->arch.xsave.b, *host = native.fx;
-	bool same = !memcmp(mine, host, 5) && !memcmp(mine + FX_MXCSR, host + FX_MXCSR, 4) && !memcmp(mine + FX_XMM, host + FX_XMM, 256);
+	bool same = !memcmp(mine, host, 5) && !memcmp(mine + FX_MXCSR, host + FX_MXCSR, 4) &&
+		    !memcmp(mine + FX_XMM, host + FX_XMM, 256);
 
 	for (unsigned int n = 0; n < 8; n++)
 		same = same && !memcmp(mine + FX_ST + 16 * n, host + FX_ST + 16 * n, 10);
@@ -360,11 +407,13 @@ static void print_image(const char *who, const u8 *fx, const u64 *gpr, u64 eflag
 	u64 v[64];
 
 	memcpy(v, fx, sizeof(v));
-	printf("%s fcw/fsw/ftw %016llx mxcsr %08x flags %03llx rax %llx rcx %llx\n", who, (unsigned long long)v[0], (u32)v[3],
-	       (unsigned long long)eflags & FLAGS_ARITH, (unsigned long long)gpr[0], (unsigned long long)gpr[1]);
+	printf("%s fcw/fsw/ftw %016llx mxcsr %08x flags %03llx rax %llx rcx %llx\n", who, (unsigned long long)v[0],
+	       (u32)v[3], (unsigned long long)eflags & FLAGS_ARITH, (unsigned long long)gpr[0],
+	       (unsigned long long)gpr[1]);
 	for (unsigned int n = 0; n < 8; n++)
-		printf("  st%u %04x:%016llx  xmm%u %016llx:%016llx\n", n, (u16)v[5 + 2 * n], (unsigned long long)v[4 + 2 * n], n,
-		       (unsigned long long)v[21 + 2 * n], (unsigned long long)v[20 + 2 * n]);
+		printf("  st%u %04x:%016llx  xmm%u %016llx:%016llx\n", n, (u16)v[5 + 2 * n],
+		       (unsigned long long)v[4 + 2 * n], n, (unsigned long long)v[21 + 2 * n],
+		       (unsigned long long)v[20 + 2 * n]);
 	memcpy(v, buffer, 16);
 	printf("  memory %016llx:%016llx\n", (unsigned long long)v[1], (unsigned long long)v[0]);
 }
@@ -402,7 +451,8 @@ static bool compare_one(struct setup *s)
 	if (mine == X86_XM)
 		forgive_unmasked(c, i.mnemonic);
 	same = host == mine && same_image(c) && !memcmp(native.gpr, c->arch.gpr, sizeof(native.gpr)) &&
-	       !memcmp(host_buffer, s->buffer, BUFFER_SIZE) && !((native.eflags ^ flags_to_eflags(c->flags)) & FLAGS_ARITH);
+	       !memcmp(host_buffer, s->buffer, BUFFER_SIZE) &&
+	       !((native.eflags ^ flags_to_eflags(c->flags)) & FLAGS_ARITH);
 	if (!same) {
 		printf("%s", ZydisMnemonicGetString(i.mnemonic));
 		for (unsigned int n = 0; n < i.len; n++)
@@ -419,14 +469,15 @@ static void native_equal(void **state)
 {
 	const char *seed_text = getenv("SOFTCVM_SIMD_SEED"), *count_text = getenv("SOFTCVM_SIMD_COUNT");
 	u64 count = count_text ? strtoull(count_text, NULL, 0) : 300000, different = 0;
-	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER };
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER};
 	struct setup s;
 	const char *missing;
 
 	if (!simd_host_ok(&missing))
 		skip();
 	seed = seed_text ? strtoull(seed_text, NULL, 0) : 0x5eed;
-	printf("SOFTCVM_SIMD_SEED=%#llx SOFTCVM_SIMD_COUNT=%llu\n", (unsigned long long)seed, (unsigned long long)count);
+	printf("SOFTCVM_SIMD_SEED=%#llx SOFTCVM_SIMD_COUNT=%llu\n", (unsigned long long)seed,
+	       (unsigned long long)count);
 	s.cpu = aligned_alloc(64, (sizeof(*s.cpu) + 63) & ~63ul);
 	s.buffer = aligned_alloc(64, BUFFER_SIZE);
 	s.code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -467,7 +518,7 @@ static const struct insn_desc *xsave_desc(u16 mnemonic)
 
 static int run_on_area(struct hw_cpu *c, u16 mnemonic, void *area)
 {
-	const struct insn i = { .mnemonic = mnemonic, .base = HW_RDI, .index = INSN_NO_REG, .modrm = 0x27 };
+	const struct insn i = {.mnemonic = mnemonic, .base = HW_RDI, .index = INSN_NO_REG, .modrm = 0x27};
 
 	c->arch.gpr[HW_RDI] = (u64)(uintptr_t)area;
 	return xsave_desc(mnemonic)->fn(c, &i);
@@ -496,19 +547,21 @@ static void host_restore(const struct area *a, u8 *fx)
 	struct area host;
 
 	asm volatile("fxsave64 %[host]\n\txrstor64 %[area]\n\tfxsave64 %[fx]\n\tfninit\n\tfxrstor64 %[host]"
-		     : [host] "=m"(host), [fx] "=m"(*(struct area *)fx) : [area] "m"(*a), "a"(3), "d"(0) : "memory");
+		     : [host] "=m"(host), [fx] "=m"(*(struct area *)fx)
+		     : [area] "m"(*a), "a"(3), "d"(0)
+		     : "memory");
 }
 
 /* What the host restores from an area written here is the state; bit for bit but for FOP, FIP and FDP. */
 static void xsave_restored_by_host(void **state)
 {
-	static const u16 forms[] = { ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XSAVEC64 };
+	static const u16 forms[] = {ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XSAVEC64};
 	struct hw_cpu *c = xsave_cpu();
 	u8 buffer[BUFFER_SIZE];
 
 	seed = 0x5eed;
 	for (unsigned int n = 0; n < 3000; n++) {
-		struct area a = { 0 }, fx;
+		struct area a = {0}, fx;
 
 		random_state(c, buffer);
 		c->arch.cr4 |= FPU_CR4_OSXSAVE;
@@ -531,16 +584,18 @@ static void xsave_restored_by_host(void **state)
 static void xsave_round_trip(void **state)
 {
 	static const u16 forms[][2] = {
-		{ ZYDIS_MNEMONIC_FXSAVE64, ZYDIS_MNEMONIC_FXRSTOR64 }, { ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XRSTOR64 },
-		{ ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XRSTOR64 }, { ZYDIS_MNEMONIC_XSAVEC64, ZYDIS_MNEMONIC_XRSTOR64 },
-		{ ZYDIS_MNEMONIC_XSAVES64, ZYDIS_MNEMONIC_XRSTORS64 },
+		{ZYDIS_MNEMONIC_FXSAVE64, ZYDIS_MNEMONIC_FXRSTOR64},
+		{ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XRSTOR64},
+		{ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XRSTOR64},
+		{ZYDIS_MNEMONIC_XSAVEC64, ZYDIS_MNEMONIC_XRSTOR64},
+		{ZYDIS_MNEMONIC_XSAVES64, ZYDIS_MNEMONIC_XRSTORS64},
 	};
 	struct hw_cpu *c = xsave_cpu();
 	u8 buffer[BUFFER_SIZE];
 
 	seed = 0x5eed;
 	for (unsigned int n = 0; n < 5000; n++) {
-		struct area a = { 0 };
+		struct area a = {0};
 		struct hw_xsave want;
 
 		random_state(c, buffer);
@@ -570,25 +625,25 @@ static void xrstor_bad_headers(void **state)
 		u32 mxcsr;
 		bool ok;
 	} cases[] = {
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, 0, 0, MXCSR_INIT, true },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 0, 0, 0, MXCSR_INIT, true },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 16, 3, 0, 0, MXCSR_INIT, false },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 4, 0, 0, MXCSR_INIT, false },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, 3, 0, MXCSR_INIT, false },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, 0, 1, MXCSR_INIT, false },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 0, 0, 0, 0x10000, false },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, (u64)1 << 63 | 3, 0, MXCSR_INIT, true },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, (u64)1 << 63 | 1, 0, MXCSR_INIT, false },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 3, (u64)1 << 63 | 7, 0, MXCSR_INIT, false },
-		{ ZYDIS_MNEMONIC_XRSTOR64, 0, 1, (u64)1 << 63 | 3, 0, 0x10000, true },
-		{ ZYDIS_MNEMONIC_XRSTORS64, 0, 3, 0, 0, MXCSR_INIT, false },
-		{ ZYDIS_MNEMONIC_XRSTORS64, 0, 3, (u64)1 << 63 | 3, 0, MXCSR_INIT, true },
-		{ ZYDIS_MNEMONIC_XRSTORS64, 0, 3, (u64)1 << 63 | 3, 1, MXCSR_INIT, false },
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 3, 0, 0, MXCSR_INIT, true},
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 0, 0, 0, MXCSR_INIT, true},
+		{ZYDIS_MNEMONIC_XRSTOR64, 16, 3, 0, 0, MXCSR_INIT, false},
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 4, 0, 0, MXCSR_INIT, false},
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 3, 3, 0, MXCSR_INIT, false},
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 3, 0, 1, MXCSR_INIT, false},
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 0, 0, 0, 0x10000, false},
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 3, (u64)1 << 63 | 3, 0, MXCSR_INIT, true},
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 3, (u64)1 << 63 | 1, 0, MXCSR_INIT, false},
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 3, (u64)1 << 63 | 7, 0, MXCSR_INIT, false},
+		{ZYDIS_MNEMONIC_XRSTOR64, 0, 1, (u64)1 << 63 | 3, 0, 0x10000, true},
+		{ZYDIS_MNEMONIC_XRSTORS64, 0, 3, 0, 0, MXCSR_INIT, false},
+		{ZYDIS_MNEMONIC_XRSTORS64, 0, 3, (u64)1 << 63 | 3, 0, MXCSR_INIT, true},
+		{ZYDIS_MNEMONIC_XRSTORS64, 0, 3, (u64)1 << 63 | 3, 1, MXCSR_INIT, false},
 	};
 	struct hw_cpu *c = xsave_cpu();
 
 	for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
-		struct area a = { 0 };
+		struct area a = {0};
 		int result;
 
 		memcpy(a.b + FX_MXCSR, &cases[n].mxcsr, 4);
@@ -636,15 +691,18 @@ static void portable_aes(void **state)
 	v = from_bytes("eb40f21e592e38848ba113e71bc342d2");
 	key = from_bytes("d014f9a8c9ee2589e13f0cc8b6630ca6");
 	assert_vector(simd_soft_crypto(ZYDIS_MNEMONIC_AESENCLAST, v, key, 0), "3925841d02dc09fbdc118597196a0b32");
-	v = simd_soft_crypto(ZYDIS_MNEMONIC_AESDECLAST, _mm_xor_si128(from_bytes("3925841d02dc09fbdc118597196a0b32"), key),
-			     _mm_setzero_si128(), 0);
+	v = simd_soft_crypto(ZYDIS_MNEMONIC_AESDECLAST,
+			     _mm_xor_si128(from_bytes("3925841d02dc09fbdc118597196a0b32"), key), _mm_setzero_si128(),
+			     0);
 	assert_vector(v, "eb40f21e592e38848ba113e71bc342d2");
 }
 
 static void portable_matches_native(void **state)
 {
-	static const u16 forms[] = { ZYDIS_MNEMONIC_AESENC, ZYDIS_MNEMONIC_AESENCLAST, ZYDIS_MNEMONIC_AESDEC, ZYDIS_MNEMONIC_AESDECLAST,
-				     ZYDIS_MNEMONIC_AESIMC, ZYDIS_MNEMONIC_AESKEYGENASSIST, ZYDIS_MNEMONIC_PCLMULQDQ };
+	static const u16 forms[] = {ZYDIS_MNEMONIC_AESENC,   ZYDIS_MNEMONIC_AESENCLAST,
+				    ZYDIS_MNEMONIC_AESDEC,   ZYDIS_MNEMONIC_AESDECLAST,
+				    ZYDIS_MNEMONIC_AESIMC,   ZYDIS_MNEMONIC_AESKEYGENASSIST,
+				    ZYDIS_MNEMONIC_PCLMULQDQ};
 	struct hw_cpu *c;
 
 	if (!simd_host_has_aes() || !simd_host_has_pclmulqdq())
@@ -655,7 +713,9 @@ static void portable_matches_native(void **state)
 	c->arch.cr4 = CR4_ALL;
 	seed = 0x5eed;
 	for (unsigned int n = 0; n < 7000; n++) {
-		struct insn i = { .mnemonic = forms[n % 7], .imm = (u8)rnd(), .op = { { .kind = OPND_XMM, .reg = 1 }, { .kind = OPND_XMM, .reg = 2 } } };
+		struct insn i = {.mnemonic = forms[n % 7],
+				 .imm = (u8)rnd(),
+				 .op = {{.kind = OPND_XMM, .reg = 1}, {.kind = OPND_XMM, .reg = 2}}};
 		__m128i dst, src, soft, hard;
 
 		for (unsigned int k = 0; k < 32; k++)
@@ -673,12 +733,9 @@ static void portable_matches_native(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(native_equal),
-		cmocka_unit_test(xsave_restored_by_host),
-		cmocka_unit_test(xsave_round_trip),
-		cmocka_unit_test(xrstor_bad_headers),
-		cmocka_unit_test(portable_aes),
-		cmocka_unit_test(portable_matches_native),
+		cmocka_unit_test(native_equal),	    cmocka_unit_test(xsave_restored_by_host),
+		cmocka_unit_test(xsave_round_trip), cmocka_unit_test(xrstor_bad_headers),
+		cmocka_unit_test(portable_aes),	    cmocka_unit_test(portable_matches_native),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@ int fpu_fnclex(struct hw_cpu *c, const struct insn *i)
 	int err = fpu_check(c);
 
 	if (!err)
-		fpu_set_fsw(c, fx_get16(c, FX_FSW) & (u16)~(FSW_FLAGS | FSW_SF));
+		fpu_set_fsw(c, fx_get16(c, FX_FSW) & (u16) ~(FSW_FLAGS | FSW_SF));
 	return err;
 }
 
@@ -73,4 +73,7 @@ int fpu_fwait(struct hw_cpu *c, const struct insn *i)
 }
 
 /* FENI, FDISI, FSETPM of the 8087 and 80287 do nothing since the 80387. */
-int fpu_nop(struct hw_cpu *c, const struct insn *i) { return fpu_check(c); }
+int fpu_nop(struct hw_cpu *c, const struct insn *i)
+{
+	return fpu_check(c);
+}

@@ -4,8 +4,8 @@
  */
 #include "hw/cpu/fpu.h"
 
-#define ENV16 14u
-#define ENV32 28u
+#define ENV16	  14u
+#define ENV32	  28u
 #define REGISTERS 80u
 #define MAX_IMAGE (ENV32 + REGISTERS)
 
@@ -15,10 +15,19 @@ struct env {
 	u32 fip, fdp;
 };
 
-static unsigned int env_size(const struct insn *i) { return i->opsize == 2 ? ENV16 : ENV32; }
+static unsigned int env_size(const struct insn *i)
+{
+	return i->opsize == 2 ? ENV16 : ENV32;
+}
 
-static void put16(u8 *p, unsigned int n, u16 v) { memcpy(p + 2 * n, &v, 2); }
-static void put32(u8 *p, unsigned int n, u32 v) { memcpy(p + 4 * n, &v, 4); }
+static void put16(u8 *p, unsigned int n, u16 v)
+{
+	memcpy(p + 2 * n, &v, 2);
+}
+static void put32(u8 *p, unsigned int n, u32 v)
+{
+	memcpy(p + 4 * n, &v, 4);
+}
 
 static u16 take16(const u8 *p, unsigned int n)
 {
@@ -74,7 +83,11 @@ static void unpack16(bool protected_mode, const u8 *p, struct env *e)
 {
 	u16 ip_high = take16(p, 4), dp_high = take16(p, 6);
 
-	*e = (struct env){ .fcw = take16(p, 0), .fsw = take16(p, 1), .ftw = take16(p, 2), .fip = take16(p, 3), .fdp = take16(p, 5) };
+	*e = (struct env){.fcw = take16(p, 0),
+			  .fsw = take16(p, 1),
+			  .ftw = take16(p, 2),
+			  .fip = take16(p, 3),
+			  .fdp = take16(p, 5)};
 	if (protected_mode) {
 		e->fcs = ip_high;
 		e->fds = dp_high;
@@ -89,7 +102,7 @@ static void unpack32(bool protected_mode, const u8 *p, struct env *e)
 {
 	u32 ip_high = take32(p, 4);
 
-	*e = (struct env){ .fcw = (u16)take32(p, 0), .fsw = (u16)take32(p, 1), .ftw = (u16)take32(p, 2) };
+	*e = (struct env){.fcw = (u16)take32(p, 0), .fsw = (u16)take32(p, 1), .ftw = (u16)take32(p, 2)};
 	if (protected_mode) {
 		e->fip = take32(p, 3);
 		e->fcs = (u16)ip_high;
@@ -106,8 +119,14 @@ static void unpack32(bool protected_mode, const u8 *p, struct env *e)
 static void pack_env(const struct hw_cpu *c, const struct insn *i, u8 *p)
 {
 	const struct env e = {
-		.fcw = fx_get16(c, FX_FCW), .fsw = fx_get16(c, FX_FSW), .ftw = fpu_full_tag(c), .fop = fx_get16(c, FX_FOP) & 0x7ff,
-		.fcs = c->fpu_cs, .fds = c->fpu_ds, .fip = (u32)fx_get64(c, FX_FIP), .fdp = (u32)fx_get64(c, FX_FDP),
+		.fcw = fx_get16(c, FX_FCW),
+		.fsw = fx_get16(c, FX_FSW),
+		.ftw = fpu_full_tag(c),
+		.fop = fx_get16(c, FX_FOP) & 0x7ff,
+		.fcs = c->fpu_cs,
+		.fds = c->fpu_ds,
+		.fip = (u32)fx_get64(c, FX_FIP),
+		.fdp = (u32)fx_get64(c, FX_FDP),
 	};
 
 	if (env_size(i) == ENV16)

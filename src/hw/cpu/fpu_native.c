@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * x87 arithmetic, loads, stores and comparisons: the host's instruction on the guest's image, under the guest's control word.
+ * x87 arithmetic, loads, stores and comparisons: the host's instruction on the guest's image, under the guest's control
+ * word.
  *
- * The image is loaded with its exception flags clear, so what is set afterwards was raised here. Nothing that waits runs before
- * the host's unit is initialised again: an unmasked exception stays in the image.
+ * The image is loaded with its exception flags clear, so what is set afterwards was raised here. Nothing that waits
+ * runs before the host's unit is initialised again: an unmasked exception stays in the image.
  */
 #include "hw/cpu/fpu.h"
 #include "hw/cpu/simd.h"
@@ -20,8 +21,10 @@ static bool is_store(u16 mnemonic)
 	case ZYDIS_MNEMONIC_FIST:
 	case ZYDIS_MNEMONIC_FISTP:
 	case ZYDIS_MNEMONIC_FISTTP:
-	case ZYDIS_MNEMONIC_FBSTP: return true;
-	default: return false;
+	case ZYDIS_MNEMONIC_FBSTP:
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -31,8 +34,10 @@ static bool writes_eflags(u16 mnemonic)
 	case ZYDIS_MNEMONIC_FCOMI:
 	case ZYDIS_MNEMONIC_FCOMIP:
 	case ZYDIS_MNEMONIC_FUCOMI:
-	case ZYDIS_MNEMONIC_FUCOMIP: return true;
-	default: return false;
+	case ZYDIS_MNEMONIC_FUCOMIP:
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -47,7 +52,7 @@ static unsigned int memory_size(const struct insn *i)
 /* The legacy area with the exception flags clear; the host's MXCSR passes through. */
 static void load_image(const struct hw_cpu *c, u8 *image)
 {
-	u16 fsw = fx_get16(c, FX_FSW) & (u16)~(FSW_FLAGS | FSW_SF | FSW_ES | FSW_B);
+	u16 fsw = fx_get16(c, FX_FSW) & (u16) ~(FSW_FLAGS | FSW_SF | FSW_ES | FSW_B);
 	u32 mxcsr = _mm_getcsr();
 
 	memset(image, 0, FX_SIZE);
@@ -69,7 +74,7 @@ static void commit_image(struct hw_cpu *c, const u8 *image, u16 fsw)
 int fpu_native(struct hw_cpu *c, const struct insn *i)
 {
 	u8 image[FX_SIZE] __attribute__((aligned(64)));
-	u8 memory[16] __attribute__((aligned(16))) = { 0 };
+	u8 memory[16] __attribute__((aligned(16))) = {0};
 	bool store = i->modrm < 0xc0 && is_store(i->mnemonic);
 	unsigned int size = i->modrm < 0xc0 ? memory_size(i) : 0, escape = i->opcode & 7;
 	u64 lin = 0, eflags;
@@ -85,8 +90,9 @@ int fpu_native(struct hw_cpu *c, const struct insn *i)
 	if (err)
 		return err;
 	load_image(c, image);
-	eflags = fpu_call(image, i->modrm < 0xc0 ? fpu_stub_mem[escape][i->modrm >> 3 & 7] : fpu_stub_reg[escape][i->modrm & 63],
-			  memory, flags_to_eflags(c->flags));
+	eflags = fpu_call(
+		image, i->modrm < 0xc0 ? fpu_stub_mem[escape][i->modrm >> 3 & 7] : fpu_stub_reg[escape][i->modrm & 63],
+		memory, flags_to_eflags(c->flags));
 	memcpy(&fsw, image + FX_FSW, 2);
 	/* SDM 1 8.5: a store whose exception is unmasked does not happen, but for an inexact result. */
 	if (store && !(fsw & ~fcw & FSW_FLAGS & ~32u))

@@ -20,11 +20,14 @@ int fpu_check_waiting(struct hw_cpu *c)
 
 u16 fpu_summary(u16 fsw, u16 fcw)
 {
-	fsw &= (u16)~(FSW_ES | FSW_B);
+	fsw &= (u16) ~(FSW_ES | FSW_B);
 	return fsw & ~fcw & FSW_FLAGS ? fsw | FSW_ES | FSW_B : fsw;
 }
 
-void fpu_set_fsw(struct hw_cpu *c, u16 fsw) { fx_set16(c, FX_FSW, fpu_summary(fsw, fx_get16(c, FX_FCW))); }
+void fpu_set_fsw(struct hw_cpu *c, u16 fsw)
+{
+	fx_set16(c, FX_FSW, fpu_summary(fsw, fx_get16(c, FX_FCW)));
+}
 
 /* Bit 6 reads as one, bits 15:13 and 7 as zero; the infinity control in bit 12 is kept (SDM 1 8.1.5). */
 void fpu_set_fcw(struct hw_cpu *c, u16 fcw)

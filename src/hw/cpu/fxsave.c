@@ -5,7 +5,10 @@
 #include "hw/cpu/fxsave.h"
 #include "hw/cpu/simd.h"
 
-static void put32(u8 *p, u32 v) { memcpy(p, &v, 4); }
+static void put32(u8 *p, u32 v)
+{
+	memcpy(p, &v, 4);
+}
 
 static void pack_pointer(u8 *p, u64 offset, u16 selector, bool wide)
 {
@@ -54,7 +57,10 @@ void fx_unpack_x87(struct hw_cpu *c, const u8 *image, bool wide)
 		memcpy(c->arch.xsave.b + FX_ST + 16 * n, image + FX_ST + 16 * n, 10);
 }
 
-unsigned int fx_xmm_count(const struct hw_cpu *c) { return cpu_cs64(c) ? 16 : 8; }
+unsigned int fx_xmm_count(const struct hw_cpu *c)
+{
+	return cpu_cs64(c) ? 16 : 8;
+}
 
 void fx_unpack_xmm(struct hw_cpu *c, const u8 *image)
 {
@@ -67,10 +73,16 @@ void fx_init_x87(struct hw_cpu *c)
 	memset(c->arch.xsave.b + FX_ST, 0, FX_XMM - FX_ST);
 }
 
-void fx_init_xmm(struct hw_cpu *c) { memset(c->arch.xsave.b + FX_XMM, 0, 16 * fx_xmm_count(c)); }
+void fx_init_xmm(struct hw_cpu *c)
+{
+	memset(c->arch.xsave.b + FX_XMM, 0, 16 * fx_xmm_count(c));
+}
 
 /* With CR4.OSFXSR clear the SSE part does not take part. */
-static bool with_sse(const struct hw_cpu *c) { return c->arch.cr4 & FPU_CR4_OSFXSR; }
+static bool with_sse(const struct hw_cpu *c)
+{
+	return c->arch.cr4 & FPU_CR4_OSFXSR;
+}
 
 static int area(struct hw_cpu *c, const struct insn *i, unsigned int acc, u64 *lin)
 {

@@ -2,9 +2,9 @@
 /*
  * simd: MMX and SSE on the guest's register image, arch.xsave.
  *
- * An instruction is executed by the host's own instruction with fixed registers (simd_stubs.S): operands are copied in, the
- * stub is called, the result is copied out once nothing can fail any more. Moves and the commonest operations are C.
- * MMX forms use the SSE stub on zero-extended operands, so that the host's x87 unit is not touched by them.
+ * An instruction is executed by the host's own instruction with fixed registers (simd_stubs.S): operands are copied in,
+ * the stub is called, the result is copied out once nothing can fail any more. Moves and the commonest operations are
+ * C. MMX forms use the SSE stub on zero-extended operands, so that the host's x87 unit is not touched by them.
  */
 #pragma once
 
@@ -74,9 +74,18 @@ __m128i simd_soft_crypto(u16 mnemonic, __m128i dst, __m128i src, u8 imm);
 
 /* ---------------------------------------------------------------- register image */
 
-static inline u8 *xmm_bytes(struct hw_cpu *c, unsigned int n) { return c->arch.xsave.b + FX_XMM + 16 * n; }
-static inline __m128i xmm_get(struct hw_cpu *c, unsigned int n) { return _mm_loadu_si128((__m128i *)xmm_bytes(c, n)); }
-static inline void xmm_set(struct hw_cpu *c, unsigned int n, __m128i v) { _mm_storeu_si128((__m128i *)xmm_bytes(c, n), v); }
+static inline u8 *xmm_bytes(struct hw_cpu *c, unsigned int n)
+{
+	return c->arch.xsave.b + FX_XMM + 16 * n;
+}
+static inline __m128i xmm_get(struct hw_cpu *c, unsigned int n)
+{
+	return _mm_loadu_si128((__m128i *)xmm_bytes(c, n));
+}
+static inline void xmm_set(struct hw_cpu *c, unsigned int n, __m128i v)
+{
+	_mm_storeu_si128((__m128i *)xmm_bytes(c, n), v);
+}
 
 static inline u64 xmm_get_low(struct hw_cpu *c, unsigned int n)
 {
@@ -93,7 +102,10 @@ static inline u32 mxcsr_get(const struct hw_cpu *c)
 	memcpy(&v, c->arch.xsave.b + FX_MXCSR, 4);
 	return v;
 }
-static inline void mxcsr_set(struct hw_cpu *c, u32 v) { memcpy(c->arch.xsave.b + FX_MXCSR, &v, 4); }
+static inline void mxcsr_set(struct hw_cpu *c, u32 v)
+{
+	memcpy(c->arch.xsave.b + FX_MXCSR, &v, 4);
+}
 
 /* ---------------------------------------------------------------- checks, SDM 2 tables 2-21, 23-4 */
 
@@ -117,9 +129,13 @@ static inline int simd_check_mmx(struct hw_cpu *c)
 
 /* ---------------------------------------------------------------- memory */
 
-#define UACCESS_LOAD_16(p, v, label)                                                                         \
-	asm goto("1: movups %1, %0\n" UACCESS_EX(label) : "=x"(v) : "m"(*(const volatile __m128i_u *)(p)) : "memory" : label)
-#define UACCESS_STORE_16(p, v, label)                                                                        \
+#define UACCESS_LOAD_16(p, v, label)                                                                                   \
+	asm goto("1: movups %1, %0\n" UACCESS_EX(label)                                                                \
+		 : "=x"(v)                                                                                             \
+		 : "m"(*(const volatile __m128i_u *)(p))                                                               \
+		 : "memory"                                                                                            \
+		 : label)
+#define UACCESS_STORE_16(p, v, label)                                                                                  \
 	asm goto("1: movups %1, %0\n" UACCESS_EX(label) : : "m"(*(volatile __m128i_u *)(p)), "x"(v) : "memory" : label)
 
 static inline void *simd_tlb_hit(const struct tlb_entry *set, u64 lin, unsigned int size)
@@ -130,7 +146,8 @@ static inline void *simd_tlb_hit(const struct tlb_entry *set, u64 lin, unsigned 
 }
 
 /* 16-byte operands of legacy SSE are aligned or fault, SDM 1 10.4.1.1. */
-static inline int simd_operand(struct hw_cpu *c, const struct insn *i, unsigned int size, unsigned int acc, bool aligned, u64 *lin)
+static inline int simd_operand(struct hw_cpu *c, const struct insn *i, unsigned int size, unsigned int acc,
+			       bool aligned, u64 *lin)
 {
 	int err = insn_mem(c, i, size, acc, lin);
 

@@ -4,12 +4,13 @@
  */
 #include "hw/cpu/simd_c.h"
 
-/* CVTPI2PS keeps the upper half of its destination. Both leave the x87 state alone with a memory operand (SDM 2A CVTPI2PD). */
+/* CVTPI2PS keeps the upper half of its destination. Both leave the x87 state alone with a memory operand (SDM 2A
+ * CVTPI2PD). */
 int simd_cvt_from_mmx(struct hw_cpu *c, const struct insn *i)
 {
 	bool single = i->mnemonic == ZYDIS_MNEMONIC_CVTPI2PS;
 	bool transition = i->op[1].kind == OPND_MMX;
-	struct simd_regs r = { .rcx = 0 };
+	struct simd_regs r = {.rcx = 0};
 	u64 src;
 	int err = simd_check(c);
 
@@ -39,17 +40,21 @@ int simd_cvt_from_mmx(struct hw_cpu *c, const struct insn *i)
 static const u8 *stub_to_mmx(u16 mnemonic)
 {
 	switch (mnemonic) {
-	case ZYDIS_MNEMONIC_CVTPS2PI: return simd_ops[ZYDIS_MNEMONIC_CVTPS2DQ].stub;
-	case ZYDIS_MNEMONIC_CVTTPS2PI: return simd_ops[ZYDIS_MNEMONIC_CVTTPS2DQ].stub;
-	case ZYDIS_MNEMONIC_CVTPD2PI: return simd_ops[ZYDIS_MNEMONIC_CVTPD2DQ].stub;
-	default: return simd_ops[ZYDIS_MNEMONIC_CVTTPD2DQ].stub;
+	case ZYDIS_MNEMONIC_CVTPS2PI:
+		return simd_ops[ZYDIS_MNEMONIC_CVTPS2DQ].stub;
+	case ZYDIS_MNEMONIC_CVTTPS2PI:
+		return simd_ops[ZYDIS_MNEMONIC_CVTTPS2DQ].stub;
+	case ZYDIS_MNEMONIC_CVTPD2PI:
+		return simd_ops[ZYDIS_MNEMONIC_CVTPD2DQ].stub;
+	default:
+		return simd_ops[ZYDIS_MNEMONIC_CVTTPD2DQ].stub;
 	}
 }
 
 /* CVT(T)PS2PI reads two singles, CVT(T)PD2PI two doubles. */
 int simd_cvt_to_mmx(struct hw_cpu *c, const struct insn *i)
 {
-	struct simd_regs r = { .rcx = 0 };
+	struct simd_regs r = {.rcx = 0};
 	int err = simd_check(c);
 
 	if (!err)

@@ -7,8 +7,14 @@
  */
 #include "hw/cpu/simd.h"
 
-bool simd_host_has_aes(void) { return __builtin_cpu_supports("aes"); }
-bool simd_host_has_pclmulqdq(void) { return __builtin_cpu_supports("pclmul"); }
+bool simd_host_has_aes(void)
+{
+	return __builtin_cpu_supports("aes");
+}
+bool simd_host_has_pclmulqdq(void)
+{
+	return __builtin_cpu_supports("pclmul");
+}
 
 bool simd_host_ok(const char **missing)
 {
@@ -20,7 +26,10 @@ bool simd_host_ok(const char **missing)
 	return !*missing;
 }
 
-static u8 times_x(u8 a) { return (u8)(a << 1 ^ (a >> 7) * 0x1b); }
+static u8 times_x(u8 a)
+{
+	return (u8)(a << 1 ^ (a >> 7) * 0x1b);
+}
 
 static u8 gf_mul(u8 a, u8 b)
 {
@@ -42,7 +51,10 @@ static u8 gf_inverse(u8 a)
 	return r;
 }
 
-static u8 rotate(u8 a, unsigned int n) { return (u8)(a << n | a >> (8 - n)); }
+static u8 rotate(u8 a, unsigned int n)
+{
+	return (u8)(a << n | a >> (8 - n));
+}
 
 static u8 sub_byte(u8 a)
 {
@@ -51,7 +63,10 @@ static u8 sub_byte(u8 a)
 	return b ^ rotate(b, 1) ^ rotate(b, 2) ^ rotate(b, 3) ^ rotate(b, 4) ^ 0x63;
 }
 
-static u8 inv_sub_byte(u8 a) { return gf_inverse(rotate(a, 1) ^ rotate(a, 3) ^ rotate(a, 6) ^ 0x05); }
+static u8 inv_sub_byte(u8 a)
+{
+	return gf_inverse(rotate(a, 1) ^ rotate(a, 3) ^ rotate(a, 6) ^ 0x05);
+}
 
 /* ShiftRows and SubBytes, in either direction. */
 static void shift_and_substitute(u8 s[16], bool inverse)
@@ -85,8 +100,8 @@ static void mix_columns(u8 s[16], const u8 factor[4])
 	}
 }
 
-static const u8 mix[4] = { 2, 3, 1, 1 };
-static const u8 inv_mix[4] = { 14, 11, 13, 9 };
+static const u8 mix[4] = {2, 3, 1, 1};
+static const u8 inv_mix[4] = {14, 11, 13, 9};
 
 static __m128i key_assist(__m128i key, u8 rcon)
 {
@@ -117,7 +132,10 @@ static __m128i carryless_multiply(u64 a, u64 b)
 	return _mm_set_epi64x((long long)high, (long long)low);
 }
 
-static u64 half(__m128i v, bool high) { return (u64)_mm_cvtsi128_si64(high ? _mm_srli_si128(v, 8) : v); }
+static u64 half(__m128i v, bool high)
+{
+	return (u64)_mm_cvtsi128_si64(high ? _mm_srli_si128(v, 8) : v);
+}
 
 __m128i simd_soft_crypto(u16 mnemonic, __m128i dst, __m128i src, u8 imm)
 {

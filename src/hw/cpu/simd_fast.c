@@ -4,26 +4,26 @@
  */
 #include "hw/cpu/simd_fast.h"
 
-#define FAST_OP(id, expression)                                                                              \
-	int simd_fast_##id(struct hw_cpu *c, const struct insn *i)                                           \
-	{                                                                                                    \
-		__m128i dst, src;                                                                            \
-		int err;                                                                                     \
-                                                                                                             \
-		if (i->op[0].kind == OPND_MMX)                                                               \
-			return simd_exec_mmx(c, i);                                                          \
-		err = simd_check(c);                                                                         \
-		if (err)                                                                                     \
-			return err;                                                                          \
-		if (i->op[1].kind == OPND_XMM)                                                               \
-			src = xmm_get(c, i->op[1].reg);                                                      \
-		else                                                                                         \
-			err = simd_load128(c, i, true, &src);                                                \
-		if (err)                                                                                     \
-			return err;                                                                          \
-		dst = xmm_get(c, i->op[0].reg);                                                              \
-		xmm_set(c, i->op[0].reg, (expression));                                                      \
-		return EXEC_OK;                                                                              \
+#define FAST_OP(id, expression)                                                                                        \
+	int simd_fast_##id(struct hw_cpu *c, const struct insn *i)                                                     \
+	{                                                                                                              \
+		__m128i dst, src;                                                                                      \
+		int err;                                                                                               \
+                                                                                                                       \
+		if (i->op[0].kind == OPND_MMX)                                                                         \
+			return simd_exec_mmx(c, i);                                                                    \
+		err = simd_check(c);                                                                                   \
+		if (err)                                                                                               \
+			return err;                                                                                    \
+		if (i->op[1].kind == OPND_XMM)                                                                         \
+			src = xmm_get(c, i->op[1].reg);                                                                \
+		else                                                                                                   \
+			err = simd_load128(c, i, true, &src);                                                          \
+		if (err)                                                                                               \
+			return err;                                                                                    \
+		dst = xmm_get(c, i->op[0].reg);                                                                        \
+		xmm_set(c, i->op[0].reg, (expression));                                                                \
+		return EXEC_OK;                                                                                        \
 	}
 
 FAST_OP(PAND, _mm_and_si128(dst, src))

@@ -41,12 +41,16 @@ static unsigned int lane_size(u16 mnemonic)
 {
 	switch (mnemonic) {
 	case ZYDIS_MNEMONIC_PEXTRB:
-	case ZYDIS_MNEMONIC_PINSRB: return 1;
+	case ZYDIS_MNEMONIC_PINSRB:
+		return 1;
 	case ZYDIS_MNEMONIC_PEXTRW:
-	case ZYDIS_MNEMONIC_PINSRW: return 2;
+	case ZYDIS_MNEMONIC_PINSRW:
+		return 2;
 	case ZYDIS_MNEMONIC_PEXTRQ:
-	case ZYDIS_MNEMONIC_PINSRQ: return 8;
-	default: return 4;
+	case ZYDIS_MNEMONIC_PINSRQ:
+		return 8;
+	default:
+		return 4;
 	}
 }
 
@@ -60,8 +64,9 @@ int simd_pextr(struct hw_cpu *c, const struct insn *i)
 
 	if (err)
 		return err;
-	memcpy(&v, c->arch.xsave.b + (mmx ? mmx_offset(c, i->op[1].reg) : FX_XMM + 16u * i->op[1].reg) +
-			   ((u8)i->imm & (lanes - 1)) * size,
+	memcpy(&v,
+	       c->arch.xsave.b + (mmx ? mmx_offset(c, i->op[1].reg) : FX_XMM + 16u * i->op[1].reg) +
+		       ((u8)i->imm & (lanes - 1)) * size,
 	       size);
 	if (i->op[0].kind == OPND_MEM)
 		return simd_store_int(c, i, size, v);

@@ -23,8 +23,14 @@ static inline int mov128(struct hw_cpu *c, const struct insn *i, bool aligned)
 	return err;
 }
 
-int simd_mov128_aligned(struct hw_cpu *c, const struct insn *i) { return mov128(c, i, true); }
-int simd_mov128(struct hw_cpu *c, const struct insn *i) { return mov128(c, i, false); }
+int simd_mov128_aligned(struct hw_cpu *c, const struct insn *i)
+{
+	return mov128(c, i, true);
+}
+int simd_mov128(struct hw_cpu *c, const struct insn *i)
+{
+	return mov128(c, i, false);
+}
 
 /* Scalars: a load clears the rest of the register, a move between registers keeps it. */
 static inline int mov_scalar(struct hw_cpu *c, const struct insn *i, unsigned int size)
@@ -46,8 +52,14 @@ static inline int mov_scalar(struct hw_cpu *c, const struct insn *i, unsigned in
 	return err;
 }
 
-int simd_movss(struct hw_cpu *c, const struct insn *i) { return mov_scalar(c, i, 4); }
-int simd_movsd(struct hw_cpu *c, const struct insn *i) { return i->vex ? cpu_ud(c) : mov_scalar(c, i, 8); }
+int simd_movss(struct hw_cpu *c, const struct insn *i)
+{
+	return mov_scalar(c, i, 4);
+}
+int simd_movsd(struct hw_cpu *c, const struct insn *i)
+{
+	return i->vex ? cpu_ud(c) : mov_scalar(c, i, 8);
+}
 
 /* MOVD and MOVQ in every combination of general register, memory, MMX and XMM; MOVNTQ. */
 static inline int mov_int(struct hw_cpu *c, const struct insn *i, unsigned int size)
@@ -60,10 +72,17 @@ static inline int mov_int(struct hw_cpu *c, const struct insn *i, unsigned int s
 	if (err)
 		return err;
 	switch (src->kind) {
-	case OPND_XMM: v = xmm_get_low(c, src->reg); break;
-	case OPND_MMX: v = mmx_get(c, src->reg); break;
-	case OPND_GPR: v = gpr_get(c, src->reg, size); break;
-	default: err = simd_load_int(c, i, size, &v);
+	case OPND_XMM:
+		v = xmm_get_low(c, src->reg);
+		break;
+	case OPND_MMX:
+		v = mmx_get(c, src->reg);
+		break;
+	case OPND_GPR:
+		v = gpr_get(c, src->reg, size);
+		break;
+	default:
+		err = simd_load_int(c, i, size, &v);
 	}
 	if (!err && dst->kind == OPND_MEM)
 		err = simd_store_int(c, i, size, v);
@@ -80,8 +99,14 @@ static inline int mov_int(struct hw_cpu *c, const struct insn *i, unsigned int s
 	return EXEC_OK;
 }
 
-int simd_movd(struct hw_cpu *c, const struct insn *i) { return mov_int(c, i, 4); }
-int simd_movq(struct hw_cpu *c, const struct insn *i) { return mov_int(c, i, 8); }
+int simd_movd(struct hw_cpu *c, const struct insn *i)
+{
+	return mov_int(c, i, 4);
+}
+int simd_movq(struct hw_cpu *c, const struct insn *i)
+{
+	return mov_int(c, i, 8);
+}
 
 /* MOVLPS, MOVHPS and the PD forms: eight bytes between memory and one half. */
 static inline int mov_half(struct hw_cpu *c, const struct insn *i, unsigned int half)
@@ -101,8 +126,14 @@ static inline int mov_half(struct hw_cpu *c, const struct insn *i, unsigned int 
 	return err;
 }
 
-int simd_mov_low(struct hw_cpu *c, const struct insn *i) { return mov_half(c, i, 0); }
-int simd_mov_high(struct hw_cpu *c, const struct insn *i) { return mov_half(c, i, 8); }
+int simd_mov_low(struct hw_cpu *c, const struct insn *i)
+{
+	return mov_half(c, i, 0);
+}
+int simd_mov_high(struct hw_cpu *c, const struct insn *i)
+{
+	return mov_half(c, i, 8);
+}
 
 static int copy_half(struct hw_cpu *c, const struct insn *i, unsigned int to, unsigned int from)
 {
@@ -116,8 +147,14 @@ static int copy_half(struct hw_cpu *c, const struct insn *i, unsigned int to, un
 	return EXEC_OK;
 }
 
-int simd_movhlps(struct hw_cpu *c, const struct insn *i) { return copy_half(c, i, 0, 8); }
-int simd_movlhps(struct hw_cpu *c, const struct insn *i) { return copy_half(c, i, 8, 0); }
+int simd_movhlps(struct hw_cpu *c, const struct insn *i)
+{
+	return copy_half(c, i, 0, 8);
+}
+int simd_movlhps(struct hw_cpu *c, const struct insn *i)
+{
+	return copy_half(c, i, 8, 0);
+}
 
 static int check_both(struct hw_cpu *c)
 {
@@ -161,18 +198,32 @@ static unsigned int implied_segment(const struct insn *i)
 
 	for (unsigned int n = 0; n < i->len; n++) {
 		switch (i->bytes[n]) {
-		case 0x26: seg = HW_ES; break;
-		case 0x2e: seg = HW_CS; break;
-		case 0x36: seg = HW_SS; break;
-		case 0x3e: seg = HW_DS; break;
-		case 0x64: seg = HW_FS; break;
-		case 0x65: seg = HW_GS; break;
+		case 0x26:
+			seg = HW_ES;
+			break;
+		case 0x2e:
+			seg = HW_CS;
+			break;
+		case 0x36:
+			seg = HW_SS;
+			break;
+		case 0x3e:
+			seg = HW_DS;
+			break;
+		case 0x64:
+			seg = HW_FS;
+			break;
+		case 0x65:
+			seg = HW_GS;
+			break;
 		case 0x66:
 		case 0x67:
 		case 0xf0:
 		case 0xf2:
-		case 0xf3: break;
-		default: return seg;
+		case 0xf3:
+			break;
+		default:
+			return seg;
 		}
 	}
 	return seg;

@@ -6,9 +6,10 @@
 
 /* ---------------------------------------------------------------- the table of stubs */
 
-#define SIMD_BIN(id, insn, feature, fn, flags, mmx) extern const u8 simd_stub_##id[] __attribute__((visibility("hidden")));
-#define SIMD_IMM(id, insn, feature, fn, flags, mmx) SIMD_BIN(id, insn, feature, fn, flags, mmx)
-#define SIMD_STUBW(id)				    extern const u8 simd_stubw_##id[] __attribute__((visibility("hidden")));
+#define SIMD_BIN(id, insn, feature, fn, flags, mmx)                                                                    \
+	extern const u8 simd_stub_##id[] __attribute__((visibility("hidden")));
+#define SIMD_IMM(id, insn, feature, fn, flags, mmx)   SIMD_BIN(id, insn, feature, fn, flags, mmx)
+#define SIMD_STUBW(id)				      extern const u8 simd_stubw_##id[] __attribute__((visibility("hidden")));
 #define SIMD_SHIFT(id, insn, feature, fn, flags, mmx) SIMD_BIN(id, insn, feature, fn, flags, mmx) SIMD_STUBW(id)
 #define SIMD_WIMM(id, insn, feature, fn, flags)	      SIMD_BIN(id, insn, feature, fn, flags, NONE) SIMD_STUBW(id)
 #define SIMD_TO_GPR(id, insn, feature, fn, flags)     SIMD_WIMM(id, insn, feature, fn, flags)
@@ -23,8 +24,8 @@
 #undef SIMD_FROM_GPR
 #undef SIMD_BYTES
 
-#define SIMD_ROW(id, first, second, what, how) \
-	[ZYDIS_MNEMONIC_##id] = { .stub = first, .stub_w = second, .flags = what, .mmx = SIMD_MMX_##how },
+#define SIMD_ROW(id, first, second, what, how)                                                                         \
+	[ZYDIS_MNEMONIC_##id] = {.stub = first, .stub_w = second, .flags = what, .mmx = SIMD_MMX_##how},
 #define SIMD_BIN(id, insn, feature, fn, flags, mmx)   SIMD_ROW(id, simd_stub_##id, NULL, flags, mmx)
 #define SIMD_IMM(id, insn, feature, fn, flags, mmx)   SIMD_ROW(id, simd_stub_##id, NULL, (flags) | SIMD_IMM8, mmx)
 #define SIMD_WIMM(id, insn, feature, fn, flags)	      SIMD_ROW(id, simd_stub_##id, simd_stubw_##id, (flags) | SIMD_IMM8, NONE)
@@ -123,10 +124,10 @@ static int fp_exception(struct hw_cpu *c, u32 guest, u32 raised, u32 unmasked)
 }
 
 /*
- * All exceptions are masked while the stub runs. Unmasked underflow is signalled for every tiny result, masked underflow only
- * for an inexact one (SDM 1 4.9.1.5), and flush-to-zero counts only when masked: so the tiny ones are found by a second run with
- * flush-to-zero, which signals them all. What stays inexact in the word's sense: PE beside an unmasked overflow or underflow
- * is that of the masked response.
+ * All exceptions are masked while the stub runs. Unmasked underflow is signalled for every tiny result, masked
+ * underflow only for an inexact one (SDM 1 4.9.1.5), and flush-to-zero counts only when masked: so the tiny ones are
+ * found by a second run with flush-to-zero, which signals them all. What stays inexact in the word's sense: PE beside
+ * an unmasked overflow or underflow is that of the masked response.
  */
 int simd_run_fp(struct hw_cpu *c, const u8 *stub, struct simd_regs *r, bool eflags)
 {
@@ -217,7 +218,10 @@ int simd_exec_fp(struct hw_cpu *c, const struct insn *i)
 	return EXEC_OK;
 }
 
-int simd_cmpsd(struct hw_cpu *c, const struct insn *i) { return i->vex ? cpu_ud(c) : simd_exec_fp(c, i); }
+int simd_cmpsd(struct hw_cpu *c, const struct insn *i)
+{
+	return i->vex ? cpu_ud(c) : simd_exec_fp(c, i);
+}
 
 int simd_exec_flags(struct hw_cpu *c, const struct insn *i)
 {
@@ -262,7 +266,7 @@ static u64 align_right(u64 high, u64 low, unsigned int bytes)
 
 static u64 run_mmx(const struct simd_op *op, const struct insn *i, u64 dst, u64 src)
 {
-	struct simd_regs r = { .dst = _mm_cvtsi64_si128((long long)dst), .src = _mm_cvtsi64_si128((long long)src) };
+	struct simd_regs r = {.dst = _mm_cvtsi64_si128((long long)dst), .src = _mm_cvtsi64_si128((long long)src)};
 
 	if (op->mmx == SIMD_MMX_ALIGNR)
 		return align_right(dst, src, (u8)i->imm);

@@ -12,7 +12,10 @@
 #define FN_fast(id)   simd_fast_##id
 #define FN_cmpsd(id)  simd_cmpsd
 
-#define ROW(id, need, function) { .mnemonic = ZYDIS_MNEMONIC_##id, .feature = FEAT_##need, .fn = function }
+#define ROW(id, need, function)                                                                                        \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##id, .feature = FEAT_##need, .fn = function                                \
+	}
 #define SIMD_BIN(id, insn, feature, fn, flags, mmx)   ROW(id, feature, FN_##fn(id)),
 #define SIMD_IMM(id, insn, feature, fn, flags, mmx)   ROW(id, feature, FN_##fn(id)),
 #define SIMD_SHIFT(id, insn, feature, fn, flags, mmx) ROW(id, feature, FN_##fn(id)),
@@ -73,4 +76,4 @@ static const struct insn_desc desc[] = {
 	ROW(EMMS, MMX, simd_emms),
 };
 
-const struct insn_table simd_insns = { desc, sizeof(desc) / sizeof(desc[0]) };
+const struct insn_table simd_insns = {desc, sizeof(desc) / sizeof(desc[0])};

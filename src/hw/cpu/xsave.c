@@ -5,10 +5,10 @@
 #include "hw/cpu/fxsave.h"
 #include "hw/cpu/simd.h"
 
-#define X87  ((u64)1 << 0)
-#define SSE  ((u64)1 << 1)
-#define AVX  ((u64)1 << 2)
-#define COMPACTED ((u64)1 << 63)
+#define X87	      ((u64)1 << 0)
+#define SSE	      ((u64)1 << 1)
+#define AVX	      ((u64)1 << 2)
+#define COMPACTED     ((u64)1 << 63)
 #define HEADER_OFFSET 512u
 #define HEADER_SIZE   64u
 #define EXTENDED      (HEADER_OFFSET + HEADER_SIZE)
@@ -19,7 +19,7 @@ struct component {
 	bool align64; /* in the compacted form */
 };
 static const struct component components[] = {
-	[2] = { .offset = 576, .size = 256 },
+	[2] = {.offset = 576, .size = 256},
 };
 #define COMPONENT_COUNT (sizeof(components) / sizeof(components[0]))
 _Static_assert(576 + 256 <= HW_XSAVE_SIZE, "AVX state lies inside arch.xsave");
@@ -30,7 +30,10 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == HEADER_SIZE, "SDM 1 13.4.2");
 
-static u64 edx_eax(const struct hw_cpu *c) { return (u64)(u32)c->arch.gpr[HW_RDX] << 32 | (u32)c->arch.gpr[HW_RAX]; }
+static u64 edx_eax(const struct hw_cpu *c)
+{
+	return (u64)(u32)c->arch.gpr[HW_RDX] << 32 | (u32)c->arch.gpr[HW_RAX];
+}
 
 static bool is_zero(const u8 *p, unsigned int size)
 {
@@ -117,25 +120,36 @@ struct save {
 
 static struct save save_kind(const struct hw_cpu *c, const struct insn *i)
 {
-	struct save s = { .rfbm = c->arch.xcr0 & edx_eax(c) };
+	struct save s = {.rfbm = c->arch.xcr0 & edx_eax(c)};
 
 	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_XSAVE64: s.wide = true; break;
-	case ZYDIS_MNEMONIC_XSAVEOPT64: s.wide = true; /* fall through */
-	case ZYDIS_MNEMONIC_XSAVEOPT: s.init_opt = true; break;
-	case ZYDIS_MNEMONIC_XSAVEC64: s.wide = true; /* fall through */
-	case ZYDIS_MNEMONIC_XSAVEC: s.init_opt = s.compacted = true; break;
-	case ZYDIS_MNEMONIC_XSAVES64: s.wide = true; /* fall through */
+	case ZYDIS_MNEMONIC_XSAVE64:
+		s.wide = true;
+		break;
+	case ZYDIS_MNEMONIC_XSAVEOPT64:
+		s.wide = true; /* fall through */
+	case ZYDIS_MNEMONIC_XSAVEOPT:
+		s.init_opt = true;
+		break;
+	case ZYDIS_MNEMONIC_XSAVEC64:
+		s.wide = true; /* fall through */
+	case ZYDIS_MNEMONIC_XSAVEC:
+		s.init_opt = s.compacted = true;
+		break;
+	case ZYDIS_MNEMONIC_XSAVES64:
+		s.wide = true; /* fall through */
 	case ZYDIS_MNEMONIC_XSAVES:
 		s.init_opt = s.compacted = true;
 		s.rfbm = (c->arch.xcr0 | c->arch.xss) & edx_eax(c);
 		break;
-	default: break;
+	default:
+		break;
 	}
 	return s;
 }
 
-/* `written` is what goes to memory, of the legacy area. MXCSR belongs to SSE in the compacted form, to SSE and AVX in the other. */
+/* `written` is what goes to memory, of the legacy area. MXCSR belongs to SSE in the compacted form, to SSE and AVX in
+ * the other. */
 static int save_legacy(struct hw_cpu *c, const struct save *s, u64 written, u64 lin)
 {
 	u8 image[FX_DEFINED];
@@ -157,7 +171,7 @@ static int save_legacy(struct hw_cpu *c, const struct save *s, u64 written, u64 
 static int xsave(struct hw_cpu *c, const struct insn *i)
 {
 	struct save s = save_kind(c, i);
-	u64 lin, used = in_use(c), header[2] = { 0 }, written;
+	u64 lin, used = in_use(c), header[2] = {0}, written;
 	unsigned int size = area_size(s.compacted, s.rfbm);
 	int err = area(c, i, size, ACC_WRITE, &lin);
 
@@ -175,8 +189,8 @@ static int xsave(struct hw_cpu *c, const struct insn *i)
 	err = save_legacy(c, &s, written, lin);
 	for (unsigned int n = 2; !err && n < COMPONENT_COUNT; n++)
 		if (written >> n & 1)
-			err = fx_write(c, lin + component_offset(s.compacted, s.rfbm, n), c->arch.xsave.b + components[n].offset,
-				       components[n].size);
+			err = fx_write(c, lin + component_offset(s.compacted, s.rfbm, n),
+				       c->arch.xsave.b + components[n].offset, components[n].size);
 	/* last, so that an area whose saving an exit interrupts still has its old header */
 	return err ? err : fx_write(c, lin + HEADER_OFFSET, header, s.compacted ? 16 : 8);
 }
@@ -190,8 +204,8 @@ static bool header_ok(const struct hw_cpu *c, const struct insn *i, const struct
 
 	if (!(h->xcomp_bv & COMPACTED))
 		return !supervisor && !h->xcomp_bv && !h->reserved[0] && !(h->xstate_bv & ~allowed);
-	return !(h->xcomp_bv & ~COMPACTED & ~allowed) && !(h->xstate_bv & ~h->xcomp_bv) && !(h->xstate_bv & COMPACTED) &&
-	       is_zero((const u8 *)h->reserved, sizeof(h->reserved));
+	return !(h->xcomp_bv & ~COMPACTED & ~allowed) && !(h->xstate_bv & ~h->xcomp_bv) &&
+	       !(h->xstate_bv & COMPACTED) && is_zero((const u8 *)h->reserved, sizeof(h->reserved));
 }
 
 struct restore {
@@ -202,7 +216,8 @@ struct restore {
 	u8 extended[HW_XSAVE_SIZE]; /* at the offsets of the standard form */
 };
 
-/* The standard form loads MXCSR whenever SSE or AVX is asked for, the compacted one only with SSE state (SDM 1 13.8.1, 13.8.2). */
+/* The standard form loads MXCSR whenever SSE or AVX is asked for, the compacted one only with SSE state (SDM
+ * 1 13.8.1, 13.8.2). */
 static bool loads_mxcsr(const struct restore *r)
 {
 	return r->compacted ? r->load & SSE : r->rfbm & (SSE | AVX);
@@ -231,8 +246,8 @@ static int read_area(struct hw_cpu *c, const struct insn *i, struct restore *r)
 	err = insn_mem(c, i, area_size(r->compacted, mask), ACC_READ, &lin);
 	for (unsigned int n = 2; !err && n < COMPONENT_COUNT; n++)
 		if (r->load >> n & 1)
-			err = fx_read(c, lin + component_offset(r->compacted, mask, n), r->extended + components[n].offset,
-				      components[n].size);
+			err = fx_read(c, lin + component_offset(r->compacted, mask, n),
+				      r->extended + components[n].offset, components[n].size);
 	return err;
 }
 
@@ -296,9 +311,14 @@ static int xgetbv(struct hw_cpu *c, const struct insn *i)
 	return EXEC_OK;
 }
 
-#define ROW(id, need, function) { .mnemonic = ZYDIS_MNEMONIC_##id, .feature = FEAT_##need, .fn = function }
-#define SUPERVISOR(id, need, function) \
-	{ .mnemonic = ZYDIS_MNEMONIC_##id, .feature = FEAT_##need, .flags = INSN_CPL0, .fn = function }
+#define ROW(id, need, function)                                                                                        \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##id, .feature = FEAT_##need, .fn = function                                \
+	}
+#define SUPERVISOR(id, need, function)                                                                                 \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##id, .feature = FEAT_##need, .flags = INSN_CPL0, .fn = function            \
+	}
 
 static const struct insn_desc desc[] = {
 	ROW(FXSAVE, FXSR, fxsave),
@@ -320,4 +340,4 @@ static const struct insn_desc desc[] = {
 	ROW(XGETBV, XSAVE, xgetbv),
 };
 
-const struct insn_table xsave_insns = { desc, sizeof(desc) / sizeof(desc[0]) };
+const struct insn_table xsave_insns = {desc, sizeof(desc) / sizeof(desc[0])};
