@@ -193,6 +193,7 @@ struct hw_cpu {
 	bool step_tf, step_rf;	     /* TF and RF as it began */
 	u32 step_shadow;	     /* HW_BLOCK_* that end with it */
 	u64 step_retired;	     /* insn_retired before it */
+	u64 sti_next;		     /* sys_misc.c: behind an STI whose shadow has not been looked at yet; 0: none */
 	u64 random_count;	     /* sys_misc.c: RDRAND and RDSEED so far, under icount */
 	u64 fault_bits;		     /* fault injector */
 	unsigned int fault_bits_count;

@@ -165,7 +165,7 @@ int cpu_deliver_fault(struct hw_cpu *c, u64 next_rip)
 	struct event_frame frame = { .event = fault_event(&f), .rf = pushes_rf(&f) };
 
 	frame.rip = f.trap || f.software ? next_rip : c->arch.rip;
-	if (f.software) {
+	if (f.software && f.vector != X86_DB) {
 		frame.event.type = f.vector == X86_BP || f.vector == X86_OF ? HW_EVENT_SOFTEXC : HW_EVENT_SOFTINT;
 		frame.event.insn_len = next_rip - c->arch.rip;
 	}
@@ -204,30 +204,37 @@ int cpu_deliver_software(struct hw_cpu *c, enum hw_event_type type, u8 vector, u
 {
 	const struct cpu_fault f = { .vector = vector, .software = true };
 	struct hw_event event = { .valid = true, .type = type, .vector = vector, .insn_len = len };
-	int r;
 
-	if (type == HW_EVENT_SOFTEXC && intercepted(c, vector)) {
-		r = cpu_exit_exception(c, &f);
-		if (cpu_is_intel(c))
-			c->exit.vmx.insn_len = len;
-		else
-			c->exit.svm.next_rip = c->arch.rip + len;
-		return r;
-	}
-	r = cpu_deliver_event(c, &event);
-	return r;
+	if (type == HW_EVENT_SOFTINT || !intercepted(c, vector))
+		return cpu_deliver_event(c, &event);
+	cpu_exit_exception(c, &f);
+	if (cpu_is_intel(c))
+		c->exit.vmx.insn_len = len;
+	else
+		c->exit.svm.next_rip = c->arch.rip + len;
+	return EXEC_EXIT;
 }
 
 /* ---------------------------------------------------------------- before the next instruction */
 
+/* The shadow of an STI is noticed to be over only at the next cpu_check_events() (sys_sti()). */
+static u32 blocked(const struct hw_cpu *c)
+{
+	u32 blocks = c->arch.interruptibility;
+
+	if (c->sti_next && c->sti_next != c->arch.rip)
+		blocks &= ~HW_BLOCK_STI;
+	return blocks;
+}
+
 bool hw_cpu_can_interrupt(const struct hw_cpu *c)
 {
-	return c->arch.rflags & FLAG_IF && !(c->arch.interruptibility & (HW_BLOCK_STI | HW_BLOCK_MOV_SS));
+	return c->arch.rflags & FLAG_IF && !(blocked(c) & (HW_BLOCK_STI | HW_BLOCK_MOV_SS));
 }
 
 bool hw_cpu_can_nmi(const struct hw_cpu *c)
 {
-	return !(c->arch.interruptibility & (HW_BLOCK_NMI | HW_BLOCK_STI | HW_BLOCK_MOV_SS));
+	return !(blocked(c) & (HW_BLOCK_NMI | HW_BLOCK_STI | HW_BLOCK_MOV_SS));
 }
 
 static unsigned int dr7_condition(u64 dr7, unsigned int n)
@@ -286,6 +293,16 @@ static void step_finish(struct hw_cpu *c)
 	cpu_update_mode(c);
 }
 
+static void sti_finish(struct hw_cpu *c)
+{
+	if (!c->sti_next)
+		return;
+	c->arch.interruptibility = blocked(c);
+	c->sti_next = 0;
+	if (c->arch.interruptibility & HW_BLOCK_STI || c->mode & MODE_STEP)
+		cpu_update_mode(c);
+}
+
 static void step_begin(struct hw_cpu *c)
 {
 	if (!(c->mode & MODE_STEP)) {
@@ -329,6 +346,7 @@ int cpu_check_events(struct hw_cpu *c)
 
 	SYS_TRY(vapic_check_exit(c));
 	step_finish(c);
+	sti_finish(c);
 	if (c->pending_db && !(c->arch.interruptibility & HW_BLOCK_MOV_SS))
 		return deliver_debug(c, c->pending_dr6, true);
 	r = check_interrupts(c);

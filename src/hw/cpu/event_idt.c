@@ -26,6 +26,7 @@ static void delivered(struct hw_cpu *c, const struct event_frame *frame, bool ke
 {
 	c->arch.rflags &= ~(u64)(FLAG_TF | FLAG_NT | FLAG_VM | FLAG_RF | (keeps_if ? 0 : FLAG_IF));
 	c->arch.interruptibility &= ~(HW_BLOCK_STI | HW_BLOCK_MOV_SS);
+	c->sti_next = 0;
 	if (frame->event.type == HW_EVENT_NMI)
 		c->arch.interruptibility |= HW_BLOCK_NMI;
 	c->arch.activity = HW_ACTIVE;

@@ -78,16 +78,14 @@ int far_into(struct hw_cpu *c, const struct insn *i)
 /* No DPL check, RIP of the next instruction, nothing in DR6 (SDM 2A INT1). */
 int far_int1(struct hw_cpu *c, const struct insn *i)
 {
-	c->fault = (struct cpu_fault){ .vector = X86_DB, .trap = true };
+	/* VMX exits in front of it, as for every software exception; SVM behind it, as for a trap */
+	c->fault = (struct cpu_fault){ .vector = X86_DB, .software = cpu_is_intel(c), .trap = !cpu_is_intel(c) };
 	return EXEC_FAULT;
 }
 
 #define FAR_DESC(m, f, fl, function) { .mnemonic = ZYDIS_MNEMONIC_##m, .feature = FEAT_##f, .flags = fl, .fn = function }
 
 static const struct insn_desc descs[] = {
-	FAR_DESC(JMP, ALWAYS, INSN_END, far_jmp),
-	FAR_DESC(CALL, ALWAYS, INSN_END, far_call),
-	FAR_DESC(RET, ALWAYS, INSN_END, far_ret),
 	FAR_DESC(IRET, ALWAYS, INSN_END, far_iret),
 	FAR_DESC(IRETD, ALWAYS, INSN_END, far_iret),
 	FAR_DESC(IRETQ, ALWAYS, INSN_END, far_iret),

@@ -18,6 +18,13 @@ static struct unwind unwind_begin(const struct hw_cpu *c, unsigned int size)
 
 static int unwind_read(struct hw_cpu *c, struct unwind *u, u64 *out, unsigned int count)
 {
+	if (u->size == 8 && cpu_cs64(c)) {
+		if (!cpu_canonical(c, u->sp) || !cpu_canonical(c, u->sp + 8 * count - 1))
+			return cpu_raise_error(c, X86_SS, 0);
+		SYS_TRY(sys_read_stack(c, u->sp, out, 8 * count));
+		u->sp += 8 * count;
+		return EXEC_OK;
+	}
 	for (unsigned int n = 0; n < count; n++) {
 		u64 lin;
 
@@ -79,7 +86,7 @@ static void drop_segments(struct hw_cpu *c, unsigned int cpl)
 		if (s->attr & SEG_UNUSABLE || sel_null(s->selector))
 			s->selector = 0;
 		else if (!conforming && SEG_DPL(s->attr) < cpl)
-			*s = null_segment(0, 0);
+			*s = (struct hw_segment){ .base = s->base, .attr = SEG_UNUSABLE };
 	}
 }
 
@@ -170,7 +177,7 @@ static u64 iret_flags_mask(const struct hw_cpu *c, unsigned int size)
 static void iret_done(struct hw_cpu *c, u64 flags, u64 mask)
 {
 	c->arch.interruptibility &= ~HW_BLOCK_NMI;
-	cpu_set_rflags(c, flags, mask);
+	sys_merge_rflags(c, flags, mask);
 	cpu_update_mode(c);
 	if (c->arch.rflags & FLAG_IF || c->ctl.nmi_window)
 		sys_request_event(c);
@@ -260,19 +267,21 @@ static int iret_protected(struct hw_cpu *c, const struct insn *i)
 	u64 v[5], desc, mask;
 	unsigned int rpl;
 
-	SYS_TRY(unwind_read(c, &u, v, 3));
+	/* 64-bit mode always pops SS:RSP (SDM 3A 6.14.3) */
+	pops_stack = cpu_cs64(c);
+	SYS_TRY(unwind_read(c, &u, v, pops_stack ? 5 : 3));
 	if (v[2] & FLAG_VM && c->cpl == 0 && !cpu_long_mode(c) && i->opsize == 4)
 		return iret_to_vm86(c, &u, v);
 	SYS_TRY(return_code(c, v[1], &desc));
 	rpl = v[1] & 3;
 	outer = rpl != c->cpl;
 	to64 = segment_is64(c, desc);
-	/* 64-bit mode always pops SS:RSP (SDM 3A 6.14.3) */
-	pops_stack = outer || cpu_cs64(c);
-	if (pops_stack) {
+	if (outer && !pops_stack) {
 		SYS_TRY(unwind_read(c, &u, v + 3, 2));
-		SYS_TRY(return_stack(c, v[4], rpl, to64, &ss));
+		pops_stack = true;
 	}
+	if (pops_stack)
+		SYS_TRY(return_stack(c, v[4], rpl, to64, &ss));
 	cs = code_segment(v[1], desc, rpl);
 	if (!code_offset_ok(c, &cs, v[0]))
 		return cpu_gp(c, 0);

@@ -100,6 +100,8 @@ static inline unsigned int cpu_iopl(const struct hw_cpu *c)
 
 /* The processor's own accesses: GDT, LDT, IDT, TSS. Supervisor whatever the CPL (SDM 3A 4.6.1). */
 int sys_read(struct hw_cpu *c, u64 lin, void *dst, unsigned int size);
+/* Up to five elements of 8 bytes from the current stack. */
+int sys_read_stack(struct hw_cpu *c, u64 lin, void *dst, unsigned int size);
 /* The frame of an event or a call on a stack of privilege `cpl`. */
 int sys_write_stack(struct hw_cpu *c, u64 lin, const void *src, unsigned int size, unsigned int cpl);
 
@@ -175,6 +177,8 @@ int frame_write(struct hw_cpu *c, struct stack *st, const struct frame *f, unsig
 /* Conditions of a hardware task switch are met: the exit (SDM 3C 25.2). Source: 0 CALL, 1 IRET, 2 JMP, 3 task gate in the IDT. */
 int sys_task_switch(struct hw_cpu *c, u16 tss, unsigned int source, unsigned int insn_len);
 void sys_request_event(struct hw_cpu *c);
+/* The bits in `mask` of RFLAGS from `value`; the others that changed. Derived state is the caller's affair. */
+u64 sys_merge_rflags(struct hw_cpu *c, u64 value, u64 mask);
 /* Does DR7 enable a breakpoint on instructions / anything? */
 bool dr7_has_code_breakpoint(const struct hw_cpu *c);
 /* Bits that are not reserved, by what features.def implements. */
@@ -182,11 +186,9 @@ u64 cpu_cr4_supported(void);
 u64 cpu_efer_supported(const struct hw_cpu *c);
 /* PAE paging: the four PDPTEs at `cr3` (SDM 3A 4.4.1). #GP(0) if reserved bits are set. */
 int cpu_load_pdptrs(struct hw_cpu *c, u64 cr3);
-int sys_unimplemented(struct hw_cpu *c, const struct insn *i);
 
 /* Instruction functions named by the tables. */
 #define SYS_INSN(name) int name(struct hw_cpu *c, const struct insn *i)
-SYS_INSN(sys_mov);
 SYS_INSN(sys_mov_cr);
 SYS_INSN(sys_mov_dr);
 SYS_INSN(sys_load_far_pointer);
@@ -222,9 +224,6 @@ SYS_INSN(sys_rdtscp);
 SYS_INSN(sys_rdpid);
 SYS_INSN(sys_rdpmc);
 SYS_INSN(sys_rdrand);
-SYS_INSN(far_jmp);
-SYS_INSN(far_call);
-SYS_INSN(far_ret);
 SYS_INSN(far_iret);
 SYS_INSN(far_int);
 SYS_INSN(far_int3);

@@ -63,3 +63,10 @@ int sys_mov_dr(struct hw_cpu *c, const struct insn *i)
 	gpr_set(c, gpr, size, read_dr(c, dr));
 	return EXEC_OK;
 }
+
+int sys_mov_cr_dr(struct hw_cpu *c, const struct insn *i)
+{
+	bool cr = i->op[0].kind == OPND_CR || i->op[1].kind == OPND_CR;
+
+	return cr ? sys_mov_cr(c, i) : sys_mov_dr(c, i);
+}

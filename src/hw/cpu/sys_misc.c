@@ -5,14 +5,6 @@
 
 #include "hw/cpu/sys.h"
 
-int sys_unimplemented(struct hw_cpu *c, const struct insn *i)
-{
-	u64 opcode = (u64)i->opcode_map << 8 | i->opcode;
-
-	observe(hw_machine_config(c->machine)->obs, OBSERVE_HW_UNIMPLEMENTED, c->index, c->arch.rip, opcode);
-	return cpu_ud(c);
-}
-
 static int sys_ud(struct hw_cpu *c, const struct insn *i)
 {
 	return cpu_ud(c);
@@ -116,6 +108,11 @@ int sys_cli(struct hw_cpu *c, const struct insn *i)
 {
 	switch (if_access(c)) {
 	case IF_REAL:
+		/* an interrupt may be due that STI let in earlier in this block */
+		if (c->sti_next && c->sti_next != c->arch.rip) {
+			sys_request_event(c);
+			return EXEC_AGAIN;
+		}
 		c->arch.rflags &= ~(u64)FLAG_IF;
 		return EXEC_OK;
 	case IF_VIRTUAL:
@@ -126,6 +123,10 @@ int sys_cli(struct hw_cpu *c, const struct insn *i)
 	}
 }
 
+/*
+ * The instruction behind STI is normally in the same block, which no interrupt comes into: cpu_check_events() at its end
+ * finds the shadow over. Only if the block ended here must that instruction be executed alone.
+ */
 int sys_sti(struct hw_cpu *c, const struct insn *i)
 {
 	switch (if_access(c)) {
@@ -134,9 +135,9 @@ int sys_sti(struct hw_cpu *c, const struct insn *i)
 			return EXEC_OK;
 		c->arch.rflags |= FLAG_IF;
 		c->arch.interruptibility |= HW_BLOCK_STI;
-		cpu_update_mode(c);
+		c->sti_next = c->arch.rip + i->len;
 		sys_request_event(c);
-		return EXEC_END;
+		return EXEC_OK;
 	case IF_VIRTUAL:
 		if (c->arch.rflags & FLAG_VIP)
 			return cpu_gp(c, 0);
@@ -302,7 +303,6 @@ static int sys_xsetbv(struct hw_cpu *c, const struct insn *i)
 #define SYS_DESC(m, f, fl, function) { .mnemonic = ZYDIS_MNEMONIC_##m, .feature = FEAT_##f, .flags = fl, .fn = function }
 
 static const struct insn_desc descs[] = {
-	SYS_DESC(MOV, ALWAYS, INSN_END, sys_mov),
 	SYS_DESC(LDS, ALWAYS, INSN_NO64, sys_load_far_pointer),
 	SYS_DESC(LES, ALWAYS, INSN_NO64, sys_load_far_pointer),
 	SYS_DESC(LSS, ALWAYS, INSN_END, sys_load_far_pointer),
@@ -330,7 +330,7 @@ static const struct insn_desc descs[] = {
 	SYS_DESC(WRFSBASE, FSGSBASE, 0, sys_wrfsbase),
 	SYS_DESC(WRGSBASE, FSGSBASE, 0, sys_wrgsbase),
 	SYS_DESC(CLI, ALWAYS, 0, sys_cli),
-	SYS_DESC(STI, ALWAYS, INSN_END, sys_sti),
+	SYS_DESC(STI, ALWAYS, 0, sys_sti),
 	SYS_DESC(CLAC, SMAP, 0, sys_clac),
 	SYS_DESC(STAC, SMAP, 0, sys_stac),
 	SYS_DESC(RDMSR, MSR, INSN_CPL0, sys_rdmsr),

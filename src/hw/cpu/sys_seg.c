@@ -7,22 +7,30 @@
 
 /* ---------------------------------------------------------------- memory */
 
+/* Multiples of 8 bytes on one page that is in the TLB. */
+static bool read_hit(const struct tlb_entry *e, u64 lin, u64 *out, unsigned int size)
+{
+	if (size & 7 || ((lin + size - 1) & HW_PAGE_MASK) != e->tag || (lin & HW_PAGE_MASK) != e->tag)
+		return false;
+	for (unsigned int n = 0; n < size; n += 8)
+		UACCESS_LOAD(8, lin + n + e->addend, out[n / 8], gone);
+	return true;
+gone:
+	return false;
+}
+
 int sys_read(struct hw_cpu *c, u64 lin, void *dst, unsigned int size)
 {
-	const struct tlb_entry *e = &c->tlb_read[TLB_SUPERVISOR][tlb_index(lin)];
-	u64 *out = dst;
-
-	if (size > 16 || size & 7 || ((lin + size - 1) & HW_PAGE_MASK) != e->tag || ((lin ^ e->tag) & HW_PAGE_MASK))
-		goto slow;
-	for (unsigned int n = 0; n < size; n += 8) {
-		u64 v;
-
-		UACCESS_LOAD(8, lin + n + e->addend, v, slow);
-		out[n / 8] = v;
-	}
-	return EXEC_OK;
-slow:
+	if (read_hit(&c->tlb_read[TLB_SUPERVISOR][tlb_index(lin)], lin, dst, size))
+		return EXEC_OK;
 	return cpu_read_acc(c, lin, dst, size, ACC_READ | ACC_IMPLICIT);
+}
+
+int sys_read_stack(struct hw_cpu *c, u64 lin, void *dst, unsigned int size)
+{
+	if (read_hit(&c->tlb_read[c->tlb_mode][tlb_index(lin)], lin, dst, size))
+		return EXEC_OK;
+	return cpu_read(c, lin, dst, size);
 }
 
 int sys_write_stack(struct hw_cpu *c, u64 lin, const void *src, unsigned int size, unsigned int cpl)
@@ -32,7 +40,7 @@ int sys_write_stack(struct hw_cpu *c, u64 lin, const void *src, unsigned int siz
 
 	if (cpl == 3)
 		return cpu_write_acc(c, lin, src, size, ACC_WRITE);
-	if (size & 7 || ((lin + size - 1) & HW_PAGE_MASK) != e->tag || ((lin ^ e->tag) & HW_PAGE_MASK))
+	if (size & 7 || ((lin + size - 1) & HW_PAGE_MASK) != e->tag || (lin & HW_PAGE_MASK) != e->tag)
 		goto slow;
 	for (unsigned int n = 0; n < size; n += 8)
 		UACCESS_STORE(8, lin + n + e->addend, in[n / 8], slow);

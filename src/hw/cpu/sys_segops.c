@@ -4,43 +4,7 @@
 
 #include "hw/cpu/sys.h"
 
-/* ---------------------------------------------------------------- segment registers */
-
-/* The result of an instruction after a segment register was loaded. */
-static int sreg_loaded(struct hw_cpu *c, u32 old_mode)
-{
-	return c->mode == old_mode ? EXEC_OK : EXEC_END;
-}
-
-static int mov_to_sreg(struct hw_cpu *c, const struct insn *i)
-{
-	unsigned int sreg = i->op[0].reg;
-	u32 old_mode = c->mode;
-	u64 sel;
-
-	if (sreg == HW_CS || sreg > HW_GS)
-		return cpu_ud(c);
-	SYS_TRY(insn_read(c, i, 1, &sel));
-	SYS_TRY(cpu_load_sreg(c, sreg, sel));
-	if (sreg != HW_SS)
-		return sreg_loaded(c, old_mode);
-	c->arch.interruptibility |= HW_BLOCK_MOV_SS;
-	cpu_update_mode(c);
-	return EXEC_END;
-}
-
-int sys_mov(struct hw_cpu *c, const struct insn *i)
-{
-	if (i->op[0].kind == OPND_SREG)
-		return mov_to_sreg(c, i);
-	if (i->op[1].kind == OPND_SREG)
-		return i->op[1].reg > HW_GS ? cpu_ud(c) : insn_write(c, i, 0, c->arch.seg[i->op[1].reg].selector);
-	if (i->op[0].kind == OPND_CR || i->op[1].kind == OPND_CR)
-		return sys_mov_cr(c, i);
-	if (i->op[0].kind == OPND_DR || i->op[1].kind == OPND_DR)
-		return sys_mov_dr(c, i);
-	return sys_unimplemented(c, i);
-}
+/* ---------------------------------------------------------------- far pointers */
 
 static unsigned int far_pointer_sreg(u16 mnemonic)
 {
@@ -71,7 +35,7 @@ int sys_load_far_pointer(struct hw_cpu *c, const struct insn *i)
 	memcpy(&sel, raw + i->opsize, 2);
 	SYS_TRY(cpu_load_sreg(c, far_pointer_sreg(i->mnemonic), sel));
 	gpr_set(c, i->op[0].reg, i->opsize, offset);
-	return sreg_loaded(c, old_mode);
+	return c->mode == old_mode ? EXEC_OK : EXEC_END;
 }
 
 /* ---------------------------------------------------------------- questions about descriptors */

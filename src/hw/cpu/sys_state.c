@@ -79,18 +79,26 @@ void cpu_update_mode(struct hw_cpu *c)
 	update_tlb_mode(c);
 }
 
-int cpu_set_rflags(struct hw_cpu *c, u64 value, u64 mask)
+u64 sys_merge_rflags(struct hw_cpu *c, u64 value, u64 mask)
 {
 	u64 old = c->arch.rflags;
 	u64 rest = mask & ~(u64)FLAGS_ARITH;
-	u64 changed = (old ^ value) & rest;
 
-	if (mask & FLAGS_ARITH)
-		cpu_set_arith_flags(c, (value & mask & FLAGS_ARITH) | (flags_to_eflags(c->flags) & ~mask & FLAGS_ARITH));
+	if ((mask & FLAGS_ARITH) == FLAGS_ARITH)
+		cpu_set_arith_flags(c, value);
+	else if (mask & FLAGS_ARITH)
+		cpu_set_arith_flags(c, (value & mask) | (flags_to_eflags(c->flags) & ~mask));
 	/* RF lasts for one instruction, and only an instruction breakpoint can see it (SDM 3B 17.3.1.1) */
 	if (value & rest & FLAG_RF && !dr7_has_code_breakpoint(c))
 		value &= ~(u64)FLAG_RF;
 	c->arch.rflags = (old & ~rest) | (value & rest) | 2;
+	return (old ^ value) & rest;
+}
+
+int cpu_set_rflags(struct hw_cpu *c, u64 value, u64 mask)
+{
+	u64 changed = sys_merge_rflags(c, value, mask);
+
 	if (!(changed & ~(u64)(FLAG_DF | FLAG_ID | FLAG_NT | FLAG_RF)))
 		return EXEC_OK;
 	if (changed & (FLAG_TF | FLAG_VM))
@@ -166,7 +174,7 @@ void cpu_reset_arch(struct hw_cpu *c, bool init)
 	a->interruptibility = 0;
 	a->activity = HW_ACTIVE;
 	c->pending_db = c->in_delivery = c->step_armed = false;
-	c->pending_dr6 = 0;
+	c->pending_dr6 = c->sti_next = 0;
 	c->done_count = c->done_next = 0;
 	c->exit_pending_access = false;
 	cpu_update_mode(c);
