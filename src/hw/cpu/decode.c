@@ -206,6 +206,9 @@ enum decode_status decode_insn(struct block_cache *b, u32 mode, const u8 *bytes,
 		return DECODE_TOO_LONG;
 	if (!ZYAN_SUCCESS(status))
 		return DECODE_BAD;
+	/* EVEX forms share their names with VEX ones; XOP, MVEX and 3DNow! are nobody's. */
+	if (z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && z.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+		return DECODE_BAD;
 	*out = (struct insn){
 		.mnemonic = (u16)z.mnemonic,
 		.len = z.length,
