@@ -48,7 +48,6 @@ static struct hw_exit *begin_exit(struct hw_cpu *c)
 {
 	memset(&c->exit, 0, sizeof(c->exit));
 	c->exit_pending_access = false;
-	c->counters.exits++;
 	return &c->exit;
 }
 
