@@ -3,6 +3,8 @@
  * event: which exception, interrupt or trap comes next, and what a fault during its delivery turns into. The frames
  * themselves are in event_idt.c.
  */
+#include <time.h>
+
 #include "hw/cpu/event.h"
 
 static bool has_external_bit(u8 vector)
@@ -338,6 +340,15 @@ static int check_interrupts(struct hw_cpu *c)
 	return cpu_deliver_event(c, &event);
 }
 
+/* HLT that does not exit: nothing wakes the processor but an interrupt or a kick, and neither is worth less than this. */
+static int stay_halted(void)
+{
+	const struct timespec nap = { .tv_nsec = 50000 };
+
+	nanosleep(&nap, NULL);
+	return EXEC_AGAIN;
+}
+
 /* In the order of SDM 3A Table 6-2. */
 int cpu_check_events(struct hw_cpu *c)
 {
@@ -352,6 +363,8 @@ int cpu_check_events(struct hw_cpu *c)
 	r = check_interrupts(c);
 	if (r)
 		return r;
+	if (c->arch.activity == HW_HALTED)
+		return stay_halted();
 	breakpoints = code_breakpoints(c);
 	if (breakpoints && !(c->arch.interruptibility & HW_BLOCK_MOV_SS))
 		return deliver_debug(c, breakpoints, false);

@@ -18,12 +18,17 @@ static struct hw_segment flat_data(u16 sel, unsigned int cpl)
 }
 
 /*
- * The trap of these two depends on TF as they leave it, so that a kernel whose SFMASK clears TF is not trapped at its
- * entry (APM2 13.1.4).
+ * The trap of these two depends on TF as they leave it: a kernel whose SFMASK clears TF is not trapped at its entry, and
+ * SYSRET traps in place of the SYSCALL that it ends (APM2 13.1.4).
  */
 static void step_by_new_tf(struct hw_cpu *c)
 {
-	c->step_tf = c->arch.rflags & FLAG_TF;
+	c->step_tf = false;
+	if (!(c->arch.rflags & FLAG_TF))
+		return;
+	c->pending_db = true;
+	c->pending_dr6 |= DR6_BS;
+	sys_request_event(c);
 }
 
 static bool syscall_enabled(const struct hw_cpu *c)

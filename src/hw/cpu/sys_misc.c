@@ -12,15 +12,6 @@ static int sys_ud(struct hw_cpu *c, const struct insn *i)
 
 /* ---------------------------------------------------------------- time and random numbers */
 
-u64 cpu_guest_tsc(const struct hw_cpu *c)
-{
-	u64 tsc = hw_machine_tsc(c->machine);
-
-	if (c->ctl.tsc_mult)
-		tsc = (u64)((unsigned __int128)tsc * c->ctl.tsc_mult >> 48);
-	return tsc + c->ctl.tsc_offset;
-}
-
 static int read_tsc(struct hw_cpu *c, u32 vmx_reason, u64 svm_code, unsigned int insn_len)
 {
 	u64 tsc;
@@ -170,7 +161,8 @@ int sys_stac(struct hw_cpu *c, const struct insn *i)
 
 static int sys_hlt(struct hw_cpu *c, const struct insn *i)
 {
-	if (c->ctl.hlt_exiting)
+	/* without exits the processor waits by itself, which virtual time cannot */
+	if (c->ctl.hlt_exiting || hw_machine_config(c->machine)->icount)
 		return cpu_exit_simple(c, VMX_EXIT_HLT, SVM_EXIT_HLT, i->len);
 	c->arch.activity = HW_HALTED;
 	sys_request_event(c);
