@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Descriptors: a real descriptor (an eventfd that carries nothing) stands for each object of the API.
+ * Descriptors: a memfd of its own stands for each object of the API; a vCPU's holds the pages that user space maps.
  *
- * The table maps descriptor numbers to objects. A number may be reused behind our back (close() without us, dup2()), so each
- * entry also remembers the identity of the carrier file; a number whose file is another one is not ours.
+ * The table maps descriptor numbers to objects. A number that is not in it may still be a duplicate (dup, a descriptor that
+ * was passed on): it is recognised by the memfd's inode and entered.
  */
 #pragma once
 
@@ -17,15 +17,16 @@ struct kvm_object {
 	enum kvm_fd_kind kind;
 	_Atomic unsigned int refs;
 	void (*destroy)(struct kvm_object *object); /* the last reference went away */
-	void (*released)(struct kvm_object *object); /* the last descriptor was closed; may be NULL */
 };
 
 void kvm_object_init(struct kvm_object *object, enum kvm_fd_kind kind, void (*destroy)(struct kvm_object *object));
 void kvm_object_get(struct kvm_object *object);
 void kvm_object_put(struct kvm_object *object);
 
-/* A new close-on-exec descriptor that holds a reference of its own; or -errno. */
-int kvm_fd_install(struct kvm_object *object);
+/* A sealed memfd of `size` bytes, close-on-exec; or -errno. */
+int kvm_fd_create_carrier(const char *name, unsigned long size);
+/* The carrier becomes a descriptor of the object and takes a reference of its own. 0 or -ENOMEM. */
+int kvm_fd_install(int fd, struct kvm_object *object);
 /* The object with a reference for the caller; NULL if the descriptor is not ours. */
 struct kvm_object *kvm_fd_get(int fd);
 /* Closes the descriptor; -EBADF if it is not ours. */

@@ -61,7 +61,6 @@ struct kvm_caps {
 	bool triple_fault_event;
 	bool exit_on_emulation_failure;
 	bool no_platform_info;
-	bool enforce_pv_features;
 };
 
 struct kvm {
@@ -90,7 +89,6 @@ struct kvm {
 	struct kvm_caps caps;
 	struct kvm_msr_filter_set *msr_filter; /* x86/msr_filter.c; NULL: everything allowed */
 	pthread_rwlock_t msr_filter_lock;
-	u32 tsc_khz;		      /* of vCPUs that are made from now on */
 	u64 tss_addr, identity_map_addr;
 };
 
@@ -130,18 +128,18 @@ struct kvm_vcpu {
 	/* any thread */
 	_Atomic u64 requests;	     /* bit n: enum kvm_request */
 	_Atomic u32 wake;	     /* futex: changes whenever a sleeping vCPU shall look again */
+	_Atomic bool sleeping;
 	_Atomic bool interrupted;    /* softcvm_interrupt() in the thread inside KVM_RUN */
 
 	/* own thread */
 	u32 mp_state;		     /* KVM_MP_STATE_*; also read by others, __atomic */
 	kvm_completion completion;
 	struct hw_event reinject;    /* software interrupt cut short by an exit */
+	bool vectoring;		     /* the last exit cut the delivery of an event short */
+	bool pv_unhalted;	     /* KVM_HC_KICK_CPU ended a halt that is still to come */
 	struct kvm_exception exception;
-	bool event_in_flight;	     /* ctl.inject was filled for this entry */
-	u64 apic_base;		     /* MSR_IA32_APICBASE */
-	u32 tsc_khz;
-	u64 tsc_adjust;
 	bool tpr_access_reporting;
+	bool enforce_pv_features;    /* KVM MSRs of features that the guest's CPUID lacks are refused */
 	u64 vapic_addr;
 
 	struct kvm_lapic *lapic;     /* x86/lapic.c */
@@ -151,9 +149,12 @@ struct kvm_vcpu {
 	struct kvm_cpuid_entry2 *cpuid; /* x86/cpuid.c */
 	unsigned int cpuid_count;
 	bool has_run;
-	u64 guest_features;	     /* KVM_CPUID_FEATURES eax of the guest */
 
 	struct kvm_guest_debug guest_debug;
+	struct kvm_debug_save {	     /* the guest's own, while user space debugs it */
+		bool tf;
+		u64 dr[4], dr7;
+	} debug_save;
 	bool has_signal_mask;
 	u64 signal_mask;
 	u64 mmio_gpa, mmio_generation; /* last gpa without a slot */
@@ -190,12 +191,6 @@ void kvm_queue_exception_error(struct kvm_vcpu *vcpu, u8 vector, u32 error);
 static inline void kvm_inject_gp(struct kvm_vcpu *vcpu) { kvm_queue_exception_error(vcpu, 13, 0); }
 static inline void kvm_inject_ud(struct kvm_vcpu *vcpu) { kvm_queue_exception(vcpu, 6); }
 
-/* ---------------------------------------------------------------- time */
-
-/* The guest's TSC as it would read it now; and its value at a given host TSC. Own thread. */
-u64 kvm_guest_tsc(struct kvm_vcpu *vcpu);
-u64 kvm_guest_tsc_at(struct kvm_vcpu *vcpu, u64 host_tsc);
-
 /* ---------------------------------------------------------------- the guest's CPUID (x86/cpuid.c) */
 
 /* NULL: not there. */
@@ -206,8 +201,6 @@ bool kvm_guest_has_feature(const struct kvm_vcpu *vcpu, unsigned int feature);
 bool kvm_guest_has_x2apic(const struct kvm_vcpu *vcpu);
 bool kvm_guest_has_tsc_deadline(const struct kvm_vcpu *vcpu);
 unsigned int kvm_guest_phys_bits(const struct kvm_vcpu *vcpu);
-/* CPUID bits that follow the vCPU's state (OSXSAVE, APIC enable, OSPKE, XSAVE size): CR4, XCR0 or APIC base changed. */
-void kvm_update_cpuid_runtime(struct kvm_vcpu *vcpu);
 
 static inline bool kvm_is_intel(const struct kvm *kvm)
 {

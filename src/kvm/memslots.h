@@ -76,10 +76,12 @@ static inline hpa_t kvm_slot_hpa(const struct kvm_memslot *s, gfn_t f)
 int kvm_read_guest(struct kvm *kvm, gpa_t a, void *dst, size_t size);
 int kvm_write_guest(struct kvm *kvm, gpa_t a, const void *src, size_t size);
 
-/* dirty.c: under kvm_slots_lock(), or slots_lock. */
+/*
+ * dirty.c. A bit is set together with the write permission of the frame, both under mmu.lock, and taken together with it.
+ * kvm->slots_lock is held to create, destroy and read out.
+ */
 struct kvm_dirty_bitmap *kvm_dirty_bitmap_create(u64 pages, bool initially_set);
-void kvm_dirty_bitmap_get(struct kvm_dirty_bitmap *d);
-void kvm_dirty_bitmap_put(struct kvm_dirty_bitmap *d);
-void kvm_mark_dirty(const struct kvm_memslot *slot, gfn_t f);
+void kvm_dirty_bitmap_destroy(struct kvm_dirty_bitmap *dirty);
+void kvm_mark_dirty(const struct kvm_memslot *slot, gfn_t f); /* nothing if the slot is not logged */
 int kvm_get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log);
 int kvm_clear_dirty_log(struct kvm *kvm, const struct kvm_clear_dirty_log *log);

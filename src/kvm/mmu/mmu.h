@@ -27,7 +27,12 @@ struct kvm_mmu {
 	u64 seq;		  /* written under lock, read without it */
 	unsigned int in_progress;
 	u64 range_start, range_end; /* hull of the changes in progress, in frames */
-	u64 *dead_tables;	  /* detached, waiting for hw_vm_flush(); chained through their first entry */
+	struct kvm_dead_table {
+		u64 *table;
+		unsigned int level;
+	} *dead; /* detached, may be freed after hw_vm_flush() */
+	unsigned int dead_count, dead_capacity;
+	unsigned int tables;
 	u64 max_gfn;		  /* first frame beyond the guest physical address width */
 };
 
@@ -58,8 +63,10 @@ struct kvm_page_fault {
 	u64 mmu_seq;
 	hpa_t hpa; /* of the page */
 	bool map_writable;
+	unsigned int max_level;
 	/* outputs */
-	unsigned int max_level, goal_level;
+	unsigned int goal_level;
+	bool flush; /* a mapping was replaced: flush after mmu.lock is dropped */
 };
 
 int kvm_mmu_create(struct kvm *kvm);
@@ -78,10 +85,16 @@ void kvm_mmu_invalidate_end(struct kvm *kvm);
 /* level.c */
 unsigned int kvm_mmu_max_level(const struct kvm_memslot *slot, gfn_t f, unsigned int max_level);
 
-/* tdp.c. kvm_tdp_map under mmu.lock; the others take it. kvm_tdp_zap: [start, end), flushed when it returns. */
+/* tdp.c, all under mmu.lock but kvm_tdp_zap() and kvm_tdp_flush(), which take it. */
 int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
-void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end);
-/* Takes write permission from the frames whose bit is set (64 from `base`); flushing is the caller's. */
+/* fault->slot is NULL: remember that there is nothing, for this generation of the slots. */
+void kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation);
+/* The entry of the leaf or hole at the frame; false: it is not an MMIO entry. */
+bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation);
+/* Takes write permission from the frames whose bit is set (64 from `base`); kvm_tdp_flush() is the caller's. */
 void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask);
-/* The leaf or hole at the frame: its entry and level. */
-u64 kvm_tdp_lookup(struct kvm *kvm, gfn_t f, unsigned int *level);
+/* Unmaps [start, end); complete when it returns. */
+void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end);
+void kvm_tdp_flush(struct kvm *kvm);
+
+#define KVM_MMIO_GENERATION_MASK (((u64)1 << 18) - 1)

@@ -19,15 +19,8 @@ struct kvm_vendor {
 	bool has_protected_state;
 	bool has_readonly_mem;
 	unsigned int address_spaces;
-	bool zap_all_on_slot_delete; /* the SLOT_ZAP_ALL quirk applies */
-	int (*vm_create)(struct kvm *kvm);
-	void (*vm_destroy)(struct kvm *kvm);
 	/* The synthetic PRIVATE_ACCESS bit for this fault: what the hardware or the attribute table claims. */
 	u64 (*claim)(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code);
-	/* Largest level that may map the frame; 0: no limit of the type's own. */
-	unsigned int (*max_level)(struct kvm *kvm, hpa_t page, bool is_private);
-	/* KVM_MEMORY_ENCRYPT_OP and its companions; -ENOTTY. */
-	int (*encrypt_op)(struct kvm *kvm, void *arg);
 };
 
 extern const struct kvm_vendor kvm_vendor_plain;

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The public functions of the library, and the dispatch of requests. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "kvm/ioctl.h"
+#include "kvm/vm.h"
+#include "kvm/x86/x86.h"
+
+enum argument { VALUE, IN, OUT, INOUT, RAW };
+
+struct request {
+	u32 number;
+	u8 kind;
+	u8 argument;
+	u16 size;
+	long (*handler)(struct kvm_call *c);
+};
+
+static const struct request requests[] = {
+#define IOCTL(request, kind_, argument_, handler_) \
+	{ (u32)(request), KVM_FD_##kind_, argument_, _IOC_SIZE(request), handler_ },
+#include "kvm/ioctls.def"
+#undef IOCTL
+};
+
+#define MAX_ARGUMENT 4096u
+
+static const struct request *find_request(enum kvm_fd_kind kind, u32 number)
+{
+	for (unsigned int i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		if (requests[i].number == number && requests[i].kind == kind)
+			return &requests[i];
+	return NULL;
+}
+
+/* What Linux answers differs by descriptor: a VM says ENOTTY, the others EINVAL. */
+static int unknown_request(enum kvm_fd_kind kind) { return kind == KVM_FD_VM ? -ENOTTY : -EINVAL; }
+
+static long call_handler(const struct request *r, struct kvm_call *c)
+{
+	_Alignas(16) u8 copy[MAX_ARGUMENT];
+	long result;
+
+	_Static_assert(sizeof(struct kvm_xsave) <= MAX_ARGUMENT, "the largest structure");
+	if (r->argument == VALUE || r->argument == RAW)
+		return r->handler(c);
+	c->arg = copy;
+	if (r->argument == OUT)
+		memset(copy, 0, r->size);
+	else if (hw_copy_from_host(copy, c->user, r->size))
+		return -EFAULT;
+	result = r->handler(c);
+	if (result >= 0 && r->argument != IN && hw_copy_to_host(c->user, copy, r->size))
+		return -EFAULT;
+	return result;
+}
+
+static long call_on_object(struct kvm_object *object, u32 number, struct kvm_call *c)
+{
+	const struct request *r;
+	long result;
+
+	if (object->kind == KVM_FD_SYSTEM)
+		c->system = (struct kvm_system *)object;
+	else if (object->kind == KVM_FD_VM)
+		c->kvm = (struct kvm *)object;
+	else if (object->kind == KVM_FD_VCPU)
+		c->vcpu = (struct kvm_vcpu *)object;
+	if (c->vcpu)
+		c->kvm = c->vcpu->kvm;
+	if (c->kvm && atomic_load_explicit(&c->kvm->dead, memory_order_relaxed))
+		return -EIO;
+	r = find_request(object->kind, number);
+	if (!r)
+		return unknown_request(object->kind);
+	if (!c->vcpu)
+		return call_handler(r, c);
+	pthread_mutex_lock(&c->vcpu->mutex);
+	result = call_handler(r, c);
+	pthread_mutex_unlock(&c->vcpu->mutex);
+	return result;
+}
+
+int softcvm_ioctl(int fd, unsigned long request, void *arg)
+{
+	struct kvm_object *object = kvm_fd_get(fd);
+	struct kvm_call call = { .value = (u64)(uintptr_t)arg, .user = ptr_to_hpa(arg) };
+	long result;
+
+	if (!object)
+		return -EBADF;
+	result = call_on_object(object, (u32)request, &call);
+	kvm_object_put(object);
+	return (int)result;
+}
+
+/* The pages of a vCPU lie in its own memfd but for the ring, which is the VM's. */
+static void *map_vcpu(struct kvm_vcpu *vcpu, void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	off_t ring = KVM_COALESCED_MMIO_PAGE_OFFSET * HW_PAGE_SIZE;
+	void *at = mmap(addr, length, prot, flags, fd, offset);
+
+	if (at == MAP_FAILED || offset > ring || (u64)(ring - offset) >= length)
+		return at;
+	if (!kvm_coalesced_map(vcpu->kvm, (u8 *)at + (ring - offset), prot, flags))
+		return at;
+	munmap(at, length);
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
+void *softcvm_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	struct kvm_object *object = kvm_fd_get(fd);
+	void *at = MAP_FAILED;
+
+	if (!object) {
+		errno = EBADF;
+		return MAP_FAILED;
+	}
+	if (object->kind == KVM_FD_VCPU)
+		at = map_vcpu((struct kvm_vcpu *)object, addr, length, prot, flags, fd, offset);
+	else
+		errno = ENODEV;
+	kvm_object_put(object);
+	return at;
+}
+
+int softcvm_munmap(void *addr, size_t length) { return munmap(addr, length) ? -errno : 0; }
+
+int softcvm_close(int fd) { return kvm_fd_close(fd); }
+
+static struct kvm *vm_of(int fd, struct kvm_object **object)
+{
+	*object = kvm_fd_get(fd);
+	return *object && (*object)->kind == KVM_FD_VM ? (struct kvm *)*object : NULL;
+}
+
+void softcvm_memory_written(int vm_fd, const void *start, size_t length)
+{
+	struct kvm_object *object;
+	struct kvm *kvm = vm_of(vm_fd, &object);
+
+	if (kvm)
+		hw_vm_memory_written(kvm->hw, ptr_to_hpa(start), length);
+	if (object)
+		kvm_object_put(object);
+}
+
+uint64_t softcvm_time_ns(int vm_fd)
+{
+	struct kvm_object *object;
+	struct kvm *kvm = vm_of(vm_fd, &object);
+	u64 now = kvm ? hw_machine_tsc(kvm->machine) : 0;
+
+	if (object)
+		kvm_object_put(object);
+	return now;
+}
+
+long kvm_copy_array(struct kvm_call *c, size_t head, u32 count, size_t entry, void **out)
+{
+	size_t size = (size_t)count * entry;
+
+	*out = malloc(size ? size : 1);
+	if (!*out)
+		return -ENOMEM;
+	if (!hw_copy_from_host(*out, hpa(c->user.v + head), size))
+		return 0;
+	free(*out);
+	*out = NULL;
+	return -EFAULT;
+}

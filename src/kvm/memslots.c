@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+/* KVM_SET_USER_MEMORY_REGION and guest memory as kvm itself reads and writes it. */
+#include "kvm/memslots.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvm/kvm.h"
+
+#define USER_ADDRESS_END 0x7ffffffff000ull
+
+int kvm_slots_init(struct kvm *kvm)
+{
+	pthread_rwlock_init(&kvm->slots.rwlock, NULL);
+	for (unsigned int as = 0; as < KVM_ADDRESS_SPACES; as++) {
+		kvm->slots.as[as] = calloc(1, sizeof(struct kvm_memslots));
+		if (!kvm->slots.as[as])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void kvm_slots_destroy(struct kvm *kvm)
+{
+	for (unsigned int as = 0; as < KVM_ADDRESS_SPACES; as++) {
+		struct kvm_memslots *slots = kvm->slots.as[as];
+
+		for (unsigned int i = 0; slots && i < slots->count; i++)
+			kvm_dirty_bitmap_destroy(slots->slot[i].dirty);
+		free(slots);
+	}
+	pthread_rwlock_destroy(&kvm->slots.rwlock);
+}
+
+void kvm_slots_lock(struct kvm *kvm) { pthread_rwlock_rdlock(&kvm->slots.rwlock); }
+void kvm_slots_unlock(struct kvm *kvm) { pthread_rwlock_unlock(&kvm->slots.rwlock); }
+
+const struct kvm_memslot *kvm_find_slot(const struct kvm *kvm, unsigned int as_id, gfn_t f)
+{
+	const struct kvm_memslots *slots = kvm->slots.as[as_id];
+	unsigned int low = 0, high = slots->count;
+
+	while (low < high) {
+		unsigned int mid = (low + high) / 2;
+
+		if (slots->slot[mid].base.v <= f.v)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (!low || !kvm_slot_contains(&slots->slot[low - 1], f))
+		return NULL;
+	return &slots->slot[low - 1];
+}
+
+const struct kvm_memslot *kvm_slot_by_id(const struct kvm *kvm, unsigned int as_id, u32 id)
+{
+	const struct kvm_memslots *slots = kvm->slots.as[as_id];
+
+	for (unsigned int i = 0; i < slots->count; i++)
+		if (slots->slot[i].id == id)
+			return &slots->slot[i];
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- new arrays */
+
+/* The array without slot `id`, and with `add` if it is not NULL. */
+static struct kvm_memslots *make_slots(const struct kvm_memslots *old, u32 id, const struct kvm_memslot *add)
+{
+	struct kvm_memslots *slots = malloc(sizeof(*slots) + (old->count + 1) * sizeof(slots->slot[0]));
+	unsigned int count = 0;
+
+	if (!slots)
+		return NULL;
+	for (unsigned int i = 0; i < old->count; i++) {
+		if (old->slot[i].id == id)
+			continue;
+		if (add && add->base.v < old->slot[i].base.v) {
+			slots->slot[count++] = *add;
+			add = NULL;
+		}
+		slots->slot[count++] = old->slot[i];
+	}
+	if (add)
+		slots->slot[count++] = *add;
+	slots->count = count;
+	return slots;
+}
+
+/* Readers of the old array are gone when this returns. */
+static void publish(struct kvm *kvm, unsigned int as_id, struct kvm_memslots *slots, bool last)
+{
+	struct kvm_memslots *old;
+	u64 generation = kvm->slots.generation;
+
+	pthread_rwlock_wrlock(&kvm->slots.rwlock);
+	old = kvm->slots.as[as_id];
+	kvm->slots.as[as_id] = slots;
+	generation = last ? (generation & ~KVM_SLOTS_UPDATING) + 1 : generation | KVM_SLOTS_UPDATING;
+	slots->generation = generation;
+	atomic_store_explicit(&kvm->slots.generation, generation, memory_order_release);
+	pthread_rwlock_unlock(&kvm->slots.rwlock);
+	free(old);
+}
+
+static void zap_slot(struct kvm *kvm, const struct kvm_memslot *slot)
+{
+	gfn_t end = gfn(slot->base.v + slot->pages);
+
+	kvm_mmu_invalidate_begin(kvm, slot->base, end);
+	kvm_tdp_zap(kvm, slot->base, end);
+	kvm_mmu_invalidate_end(kvm);
+}
+
+/* ---------------------------------------------------------------- the four kinds of change, under slots_lock */
+
+static int create_slot(struct kvm *kvm, const struct kvm_memslot *new)
+{
+	struct kvm_memslots *slots = make_slots(kvm->slots.as[new->as_id], new->id, new);
+
+	if (!slots)
+		return -ENOMEM;
+	publish(kvm, new->as_id, slots, true);
+	return 0;
+}
+
+/* Delete (new NULL) or move: in between, the slot is there but invalid, and faults on it retry. */
+static int replace_slot(struct kvm *kvm, const struct kvm_memslot *old, const struct kvm_memslot *new)
+{
+	const struct kvm_memslots *current = kvm->slots.as[old->as_id];
+	struct kvm_memslot invalid = *old;
+	struct kvm_memslots *during, *after;
+
+	invalid.flags |= KVM_MEMSLOT_INVALID;
+	during = make_slots(current, old->id, &invalid);
+	after = make_slots(current, old->id, new);
+	if (!during || !after) {
+		free(during);
+		free(after);
+		return -ENOMEM;
+	}
+	publish(kvm, invalid.as_id, during, false);
+	zap_slot(kvm, &invalid);
+	publish(kvm, invalid.as_id, after, true);
+	if (invalid.dirty && (!new || new->dirty != invalid.dirty))
+		kvm_dirty_bitmap_destroy(invalid.dirty);
+	return 0;
+}
+
+static int change_flags(struct kvm *kvm, const struct kvm_memslot *old, const struct kvm_memslot *new)
+{
+	struct kvm_dirty_bitmap *old_dirty = old->dirty;
+	struct kvm_memslots *slots = make_slots(kvm->slots.as[new->as_id], new->id, new);
+
+	if (!slots)
+		return -ENOMEM;
+	publish(kvm, new->as_id, slots, true);
+	/* Logging began: writable and large mappings go. It ended: large ones may come back. */
+	zap_slot(kvm, new);
+	if (old_dirty != new->dirty)
+		kvm_dirty_bitmap_destroy(old_dirty);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- checks, in the kernel's order */
+
+static int check_flags(const struct kvm *kvm, u32 flags)
+{
+	u32 valid = KVM_MEM_LOG_DIRTY_PAGES;
+
+	if (kvm->vendor->has_readonly_mem)
+		valid |= KVM_MEM_READONLY;
+	return flags & ~valid ? -EINVAL : 0;
+}
+
+static int check_region(const struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
+{
+	if ((mem->slot & 0xffff) >= KVM_USER_MEM_SLOTS || check_flags(kvm, mem->flags))
+		return -EINVAL;
+	if (mem->memory_size & ~HW_PAGE_MASK || mem->guest_phys_addr & ~HW_PAGE_MASK || mem->userspace_addr & ~HW_PAGE_MASK)
+		return -EINVAL;
+	if (mem->userspace_addr > USER_ADDRESS_END || mem->memory_size > USER_ADDRESS_END - mem->userspace_addr)
+		return -EINVAL;
+	if (mem->slot >> 16 >= kvm->vendor->address_spaces)
+		return -EINVAL;
+	if (mem->guest_phys_addr + mem->memory_size < mem->guest_phys_addr)
+		return -EINVAL;
+	if (mem->memory_size >> HW_PAGE_SHIFT > KVM_MEM_MAX_PAGES)
+		return -EINVAL;
+	return 0;
+}
+
+static bool overlaps(const struct kvm *kvm, const struct kvm_memslot *new)
+{
+	const struct kvm_memslots *slots = kvm->slots.as[new->as_id];
+
+	for (unsigned int i = 0; i < slots->count; i++) {
+		const struct kvm_memslot *s = &slots->slot[i];
+
+		if (s->id != new->id && s->base.v < new->base.v + new->pages && new->base.v < s->base.v + s->pages)
+			return true;
+	}
+	return false;
+}
+
+/* The dirty bitmap of the new version: kept, made, or none. */
+static int prepare_dirty(const struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
+{
+	if (!(new->flags & KVM_MEM_LOG_DIRTY_PAGES))
+		return 0;
+	if (old && old->dirty) {
+		new->dirty = old->dirty;
+		return 0;
+	}
+	new->dirty = kvm_dirty_bitmap_create(new->pages, kvm->caps.manual_dirty_log & KVM_DIRTY_LOG_INITIALLY_SET);
+	return new->dirty ? 0 : -ENOMEM;
+}
+
+static int commit(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
+{
+	int error = prepare_dirty(kvm, old, new);
+
+	if (error)
+		return error;
+	if ((!old || old->base.v != new->base.v) && new->base.v + new->pages - 1 >= kvm->mmu.max_gfn)
+		error = -EINVAL;
+	else if (!old)
+		error = create_slot(kvm, new);
+	else if (old->base.v != new->base.v)
+		error = replace_slot(kvm, old, new);
+	else
+		error = change_flags(kvm, old, new);
+	if (error && (!old || old->dirty != new->dirty))
+		kvm_dirty_bitmap_destroy(new->dirty);
+	return error;
+}
+
+static int modify_or_create(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
+{
+	if (old) {
+		if (new->hva != old->hva || new->pages != old->pages || (new->flags ^ old->flags) & KVM_MEM_READONLY)
+			return -EINVAL;
+		if (new->base.v == old->base.v && new->flags == old->flags)
+			return 0;
+	}
+	if ((!old || new->base.v != old->base.v) && overlaps(kvm, new))
+		return -EEXIST;
+	return commit(kvm, old, new);
+}
+
+static int set_region_locked(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
+{
+	const struct kvm_memslot *old;
+	struct kvm_memslot new = {
+		.id = mem->slot & 0xffff,
+		.as_id = mem->slot >> 16,
+		.flags = mem->flags,
+		.base = gpa_to_gfn(gpa(mem->guest_phys_addr)),
+		.pages = mem->memory_size >> HW_PAGE_SHIFT,
+		.hva = mem->userspace_addr,
+	};
+	int error = check_region(kvm, mem);
+
+	if (error)
+		return error;
+	old = kvm_slot_by_id(kvm, new.as_id, new.id);
+	if (!new.pages)
+		return old ? replace_slot(kvm, old, NULL) : -EINVAL;
+	return modify_or_create(kvm, old, &new);
+}
+
+int kvm_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
+{
+	int error;
+
+	pthread_mutex_lock(&kvm->slots_lock);
+	error = set_region_locked(kvm, mem);
+	pthread_mutex_unlock(&kvm->slots_lock);
+	if (!error)
+		observe(kvm->obs, OBSERVE_KVM_MEMSLOT, -1, mem->slot, mem->flags, mem->guest_phys_addr, mem->memory_size,
+			mem->userspace_addr);
+	return error;
+}
+
+/* ---------------------------------------------------------------- guest memory for kvm itself */
+
+static int access_page(struct kvm *kvm, gpa_t a, void *read_to, const void *write_from, size_t size)
+{
+	const struct kvm_memslot *slot = kvm_find_slot(kvm, 0, gpa_to_gfn(a));
+	hpa_t at;
+	int error;
+
+	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
+		return -EFAULT;
+	at = hpa(kvm_slot_hpa(slot, gpa_to_gfn(a)).v + (a.v & ~HW_PAGE_MASK));
+	if (read_to)
+		return hw_copy_from_host(read_to, at, size);
+	if (slot->flags & KVM_MEM_READONLY)
+		return -EFAULT;
+	error = hw_copy_to_host(at, write_from, size);
+	if (!error)
+		kvm_mark_dirty(slot, gpa_to_gfn(a));
+	return error;
+}
+
+static int access_guest(struct kvm *kvm, gpa_t a, u8 *read_to, const u8 *write_from, size_t size)
+{
+	int error = 0;
+
+	kvm_slots_lock(kvm);
+	while (size && !error) {
+		size_t n = HW_PAGE_SIZE - (a.v & ~HW_PAGE_MASK);
+
+		if (n > size)
+			n = size;
+		error = access_page(kvm, a, read_to, write_from, n);
+		a.v += n;
+		size -= n;
+		read_to = read_to ? read_to + n : NULL;
+		write_from = write_from ? write_from + n : NULL;
+	}
+	kvm_slots_unlock(kvm);
+	return error;
+}
+
+int kvm_read_guest(struct kvm *kvm, gpa_t a, void *dst, size_t size)
+{
+	return access_guest(kvm, a, dst, NULL, size);
+}
+
+int kvm_write_guest(struct kvm *kvm, gpa_t a, const void *src, size_t size)
+{
+	return access_guest(kvm, a, NULL, src, size);
+}

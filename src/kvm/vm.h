@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Making machines, VMs and vCPUs; coalesced MMIO. */
+#pragma once
+
+#include "kvm/kvm.h"
+
+int kvm_create_machine(const struct softcvm_config *config, struct hw_machine **out);
+
+/* coalesced.c: writes into registered zones wait in the VM's ring page. */
+struct kvm_coalesced;
+/* Maps the ring page at `at`, over what is there. */
+int kvm_coalesced_map(struct kvm *kvm, void *at, int prot, int flags);
+int kvm_coalesced_create(struct kvm *kvm);
+void kvm_coalesced_destroy(struct kvm *kvm);

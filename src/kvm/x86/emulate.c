@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Accesses that leave the processor: MMIO and port I/O. The exit carries the access itself; when it is done,
+ * hw_cpu_complete_access() gives the result and the instruction restarts (hw.h).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "kvm/irqchip.h"
+#include "kvm/x86/lapic.h"
+#include "kvm/x86/x86.h"
+
+/* ---------------------------------------------------------------- failures */
+
+int kvm_emulation_failure(struct kvm_vcpu *vcpu)
+{
+	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	if (a->insn_len) {
+		/* flags, then 16 bytes of instruction: three words */
+		run->emulation_failure.ndata = 3;
+		run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		run->emulation_failure.insn_size = a->insn_len;
+		memcpy(run->emulation_failure.insn_bytes, a->insn, sizeof(run->emulation_failure.insn_bytes));
+	}
+	return KVM_EXIT_TO_USER;
+}
+
+int kvm_delivery_failure(struct kvm_vcpu *vcpu)
+{
+	const struct hw_exit *exit = hw_cpu_exit(vcpu->cpu);
+	struct kvm_run *run = vcpu->run;
+	bool intel = kvm_is_intel(vcpu->kvm);
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = KVM_INTERNAL_ERROR_DELIVERY_EV;
+	run->internal.ndata = 4;
+	run->internal.data[0] = intel ? exit->vmx.idt_info : exit->svm.int_info;
+	run->internal.data[1] = intel ? exit->vmx.reason : exit->svm.code;
+	run->internal.data[2] = intel ? exit->vmx.qualification : exit->svm.info1;
+	run->internal.data[3] = exit->access.addr;
+	return KVM_EXIT_TO_USER;
+}
+
+/* ---------------------------------------------------------------- MMIO */
+
+static int finish_access(struct kvm_vcpu *vcpu, u64 data)
+{
+	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
+
+	if (a->pio)
+		observe(vcpu->kvm->obs, OBSERVE_KVM_PIO, vcpu->index, a->write, a->addr, a->size, 1, a->write ? a->data : data);
+	else
+		observe(vcpu->kvm->obs, OBSERVE_KVM_MMIO, vcpu->index, a->write, a->size, a->addr,
+			a->write ? a->data : data);
+	hw_cpu_complete_access(vcpu->cpu, data);
+	return KVM_RESUME_GUEST;
+}
+
+static int complete_mmio(struct kvm_vcpu *vcpu)
+{
+	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
+	u64 data = 0;
+
+	if (!a->write)
+		memcpy(&data, vcpu->run->mmio.data, a->size);
+	return finish_access(vcpu, data);
+}
+
+static int mmio_to_user(struct kvm_vcpu *vcpu, const struct hw_access *a)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = a->addr;
+	run->mmio.len = a->size;
+	run->mmio.is_write = a->write;
+	memset(run->mmio.data, 0, sizeof(run->mmio.data));
+	if (a->write)
+		memcpy(run->mmio.data, &a->data, a->size);
+	vcpu->completion = complete_mmio;
+	return KVM_EXIT_TO_USER;
+}
+
+static bool mmio_in_kernel(struct kvm_vcpu *vcpu, const struct hw_access *a, u64 *data)
+{
+	struct kvm_io_bus *bus = &vcpu->kvm->mmio_bus;
+
+	if (a->write)
+		return kvm_lapic_mmio_write(vcpu, a->addr, a->size, a->data) ||
+		       !kvm_io_bus_write(vcpu, bus, a->addr, a->size, &a->data);
+	return kvm_lapic_mmio_read(vcpu, a->addr, a->size, data) || !kvm_io_bus_read(vcpu, bus, a->addr, a->size, data);
+}
+
+int kvm_handle_mmio(struct kvm_vcpu *vcpu)
+{
+	/* A copy: completing an access may change the exit. */
+	const struct hw_access a = hw_cpu_exit(vcpu->cpu)->access;
+	u64 data = 0;
+
+	if (vcpu->vectoring)
+		return kvm_delivery_failure(vcpu);
+	if (!a.valid || a.fetch)
+		return kvm_emulation_failure(vcpu);
+	if (mmio_in_kernel(vcpu, &a, &data))
+		return finish_access(vcpu, data);
+	return mmio_to_user(vcpu, &a);
+}
+
+/* ---------------------------------------------------------------- port I/O */
+
+static u8 *pio_data(struct kvm_vcpu *vcpu) { return (u8 *)vcpu->run + KVM_PIO_PAGE_OFFSET * HW_PAGE_SIZE; }
+
+static int complete_pio(struct kvm_vcpu *vcpu)
+{
+	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
+	u64 data = 0;
+
+	if (!a->write)
+		memcpy(&data, pio_data(vcpu), a->size);
+	return finish_access(vcpu, data);
+}
+
+static int pio_to_user(struct kvm_vcpu *vcpu, const struct hw_access *a)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = a->write ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+	run->io.size = a->size;
+	run->io.port = a->addr;
+	run->io.count = 1;
+	run->io.data_offset = KVM_PIO_PAGE_OFFSET * HW_PAGE_SIZE;
+	if (a->write)
+		memcpy(pio_data(vcpu), &a->data, a->size);
+	else
+		memset(pio_data(vcpu), 0, a->size);
+	vcpu->completion = complete_pio;
+	return KVM_EXIT_TO_USER;
+}
+
+int kvm_handle_io(struct kvm_vcpu *vcpu)
+{
+	const struct hw_access a = hw_cpu_exit(vcpu->cpu)->access;
+	struct kvm_io_bus *bus = &vcpu->kvm->pio_bus;
+	u64 data = 0;
+	int result;
+
+	if (!a.valid)
+		return kvm_emulation_failure(vcpu);
+	result = a.write ? kvm_io_bus_write(vcpu, bus, a.addr, a.size, &a.data) :
+			   kvm_io_bus_read(vcpu, bus, a.addr, a.size, &data);
+	return result ? pio_to_user(vcpu, &a) : finish_access(vcpu, data);
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The x86 side of kvm: what its files offer each other. Everything takes a vCPU and runs in its own thread, under
+ * vcpu->mutex.
+ *
+ *   run.c     KVM_RUN: completions, requests, entry, exit
+ *   vmx.c     svm.c       exits in the platform's format to the common handlers
+ *   handle.c  the common handlers;  hypercall.c  VMCALL / VMMCALL;  emulate.c  MMIO and port I/O
+ *   inject.c  exceptions; events that an exit cut short
+ *   regs.c xstate.c events.c debug.c cpuid.c msr.c msr_filter.c   state as the API shows it
+ */
+#pragma once
+
+#include "kvm/kvm.h"
+
+/*
+ * An exit handler's answer. 1: resume the guest; 0: vcpu->run holds an exit for user space; < 0: KVM_RUN fails with
+ * that errno.
+ */
+#define KVM_RESUME_GUEST 1
+#define KVM_EXIT_TO_USER 0
+
+/* ---------------------------------------------------------------- run.c */
+
+int kvm_arch_run(struct kvm_vcpu *vcpu);
+/* vmx.c, svm.c: trace the exit, pick up an event that it cut short, call the handler. */
+int kvm_vmx_handle_exit(struct kvm_vcpu *vcpu);
+int kvm_svm_handle_exit(struct kvm_vcpu *vcpu);
+/* A halted or parked vCPU can go on. */
+bool kvm_vcpu_runnable(struct kvm_vcpu *vcpu);
+
+/* ---------------------------------------------------------------- handle.c */
+
+int kvm_handle_halt(struct kvm_vcpu *vcpu);
+int kvm_handle_cpuid(struct kvm_vcpu *vcpu);
+int kvm_handle_rdmsr(struct kvm_vcpu *vcpu);
+int kvm_handle_wrmsr(struct kvm_vcpu *vcpu);
+int kvm_handle_xsetbv(struct kvm_vcpu *vcpu);
+int kvm_handle_triple_fault(struct kvm_vcpu *vcpu);
+/* payload: the new DR6 bits of #DB, CR2 of #PF */
+int kvm_handle_exception(struct kvm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u64 payload);
+int kvm_handle_nop(struct kvm_vcpu *vcpu); /* skip the instruction */
+int kvm_handle_window(struct kvm_vcpu *vcpu);
+int kvm_handle_ud(struct kvm_vcpu *vcpu);
+int kvm_handle_gp(struct kvm_vcpu *vcpu);
+int kvm_handle_stage2(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code);
+int kvm_unexpected_exit(struct kvm_vcpu *vcpu, u64 reason);
+int kvm_fail_entry(struct kvm_vcpu *vcpu, u64 reason);
+/* No instruction emulator could do this access: api.rst KVM_EXIT_INTERNAL_ERROR. */
+int kvm_emulation_failure(struct kvm_vcpu *vcpu);
+int kvm_delivery_failure(struct kvm_vcpu *vcpu);
+
+/* ---------------------------------------------------------------- hypercall.c, emulate.c */
+
+int kvm_handle_hypercall(struct kvm_vcpu *vcpu);
+int kvm_handle_io(struct kvm_vcpu *vcpu);
+/* The access in hw_exit.access is not memory: buses, then user space. */
+int kvm_handle_mmio(struct kvm_vcpu *vcpu);
+
+/* ---------------------------------------------------------------- inject.c */
+
+/* An event whose delivery the exit cut short, in the SDM's format (type 10:8, error 11, valid 31). */
+void kvm_requeue_event(struct kvm_vcpu *vcpu, u32 info, u32 error, unsigned int insn_len);
+/* Fills ctl.inject with what has priority over interrupts. */
+void kvm_inject_prepare(struct kvm_vcpu *vcpu);
+/* After the run: an event that is still in ctl.inject was not delivered and is kept; the others are over. */
+void kvm_inject_finish(struct kvm_vcpu *vcpu);
+
+/* ---------------------------------------------------------------- regs.c, xstate.c, events.c, debug.c */
+
+void kvm_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
+void kvm_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
+void kvm_get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs);
+int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
+void kvm_get_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events);
+int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
+
+#define KVM_GUESTDBG_VALID                                                                                      \
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_USE_SW_BP |       \
+	 KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_BLOCKIRQ)
+
+/* #DB or #BP while user space debugs the guest: true if it is an exit for user space. */
+bool kvm_debug_intercept(struct kvm_vcpu *vcpu, u8 vector, u64 payload);
+/* Before each entry and after it: RFLAGS.TF and the debug registers as user space wants them. */
+void kvm_debug_enter(struct kvm_vcpu *vcpu);
+void kvm_debug_leave(struct kvm_vcpu *vcpu);
+
+/* ---------------------------------------------------------------- msr.c, msr_filter.c */
+
+/* 0; or KVM_MSR_INVALID (#GP), KVM_MSR_UNKNOWN (#GP, no such MSR). */
+#define KVM_MSR_INVALID (-22)
+#define KVM_MSR_UNKNOWN (-2)
+int kvm_read_msr(struct kvm_vcpu *vcpu, u32 msr, u64 *data, bool host);
+int kvm_write_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host);
+int kvm_msr_create_vcpu(struct kvm_vcpu *vcpu);
+void kvm_msr_destroy_vcpu(struct kvm_vcpu *vcpu);
+void kvm_msr_reset(struct kvm_vcpu *vcpu, bool init);
+int kvm_msr_setup_mce(struct kvm_vcpu *vcpu, u64 mcg_cap);
+#define KVM_MCE_CAP_SUPPORTED ((1ull << 8) | (1ull << 24)) /* MCG_CTL_P, MCG_SER_P */
+
+bool kvm_msr_allowed(struct kvm_vcpu *vcpu, u32 msr, u32 type);
+void kvm_msr_filter_destroy(struct kvm *kvm);
+
+/* ---------------------------------------------------------------- cpuid.c */
+
+/* What KVM_GET_SUPPORTED_CPUID lists for the platform. */
+void kvm_supported_cpuid(struct hw_machine *machine, u32 function, u32 index, struct hw_cpuid *out);
+/* The CPUID exit's answer. */
+void kvm_guest_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index, struct hw_cpuid *out);
+void kvm_cpuid_destroy(struct kvm_vcpu *vcpu);
+u64 kvm_supported_xcr0(struct hw_machine *machine);
+u64 kvm_guest_xcr0(const struct kvm_vcpu *vcpu); /* of the guest's leaf 0xD */
+u64 kvm_guest_cr4_reserved(const struct kvm_vcpu *vcpu);
+
+/* ---------------------------------------------------------------- mode */
+
+static inline bool kvm_in_long_mode(const struct kvm_vcpu *vcpu)
+{
+	const struct hw_arch *a = hw_cpu_arch(vcpu->cpu);
+
+	return a->efer >> 10 & 1 && a->seg[HW_CS].attr >> 13 & 1;
+}
+static inline unsigned int kvm_cpl(const struct kvm_vcpu *vcpu)
+{
+	return hw_cpu_arch(vcpu->cpu)->seg[HW_SS].attr >> 5 & 3;
+}
