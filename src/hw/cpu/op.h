@@ -116,7 +116,9 @@ HANDLER(link_interrupted); /* a request or the end of the budget was seen on the
 
 #define TLB_HOST(array, lin, size, host, miss)                                                                        \
 	do {                                                                                                          \
-		const struct tlb_entry *entry_ = &c->array[c->tlb_mode][tlb_index(lin)];                              \
+		const struct tlb_entry *entry_ =                                                                      \
+			(const struct tlb_entry *)((const char *)c->array[c->tlb_mode] +                              \
+						   tlb_index(lin) * sizeof(struct tlb_entry));                        \
 		if (unlikely(entry_->tag != (((lin) + (size) - 1) & HW_PAGE_MASK)))                                   \
 			goto miss;                                                                                    \
 		(host) = (lin) + entry_->addend;                                                                      \

@@ -111,8 +111,10 @@ void hw_cpu_check_code(struct hw_cpu *c)
 /* Whether to go on. An event that was delivered may be followed by another. */
 static bool handled(struct hw_cpu *c, int result, u64 next_rip, bool *check)
 {
-	if (result == EXEC_FAULT)
+	if (result == EXEC_FAULT) {
+		cpu_insn_done(c);
 		result = cpu_deliver_fault(c, next_rip);
+	}
 	*check = true;
 	return result != EXEC_EXIT;
 }
@@ -137,6 +139,8 @@ static bool run_blocks(struct hw_cpu *c, bool *check)
 	r = b->result;
 	if (r != EXEC_OK)
 		return handled(c, r, c->arch.rip + b->insn_len, check);
+	if (mid_insn)
+		cpu_insn_done(c);
 	if (mode & MODE_STEP)
 		*check = true;
 	return true;
