@@ -149,6 +149,7 @@ struct kvm_vcpu {
 	struct kvm_cpuid_entry2 *cpuid; /* x86/cpuid.c */
 	unsigned int cpuid_count;
 	bool has_run;
+	bool debug_attached;	     /* to config.debug */
 
 	struct kvm_guest_debug guest_debug;
 	struct kvm_debug_save {	     /* the guest's own, while user space debugs it */

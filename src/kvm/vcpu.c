@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hw/debug.h"
 #include "kvm/ioctl.h"
 #include "kvm/irqchip.h"
 #include "kvm/x86/clock.h"
@@ -99,6 +100,8 @@ void kvm_vcpu_free(struct kvm_vcpu *vcpu)
 		kvm_irq_destroy_vcpu(vcpu);
 	kvm_msr_destroy_vcpu(vcpu);
 	kvm_cpuid_destroy(vcpu);
+	if (vcpu->debug_attached)
+		debug_detach_cpu(vcpu->kvm->system->config.debug, vcpu->cpu);
 	if (vcpu->cpu)
 		hw_cpu_destroy(vcpu->cpu);
 	if (vcpu->run)
@@ -136,6 +139,12 @@ static int vcpu_create(struct kvm_vcpu *vcpu, int carrier)
 	if (error)
 		return error;
 	init_controls(vcpu);
+	if (vcpu->kvm->system->config.debug) {
+		error = debug_attach_cpu(vcpu->kvm->system->config.debug, vcpu->cpu);
+		if (error)
+			return error;
+		vcpu->debug_attached = true;
+	}
 	error = kvm_msr_create_vcpu(vcpu);
 	error = error ? error : kvm_irq_create_vcpu(vcpu);
 	error = error ? error : kvm_clock_create_vcpu(vcpu);

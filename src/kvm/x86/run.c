@@ -283,6 +283,8 @@ int kvm_arch_run(struct kvm_vcpu *vcpu)
 	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	vcpu->run->flags = 0;
 	vcpu->has_run = true;
+	/* The client may have written code since it was last decoded. */
+	hw_cpu_check_code(vcpu->cpu);
 	if (vcpu->has_signal_mask)
 		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &vcpu->signal_mask, &saved, sizeof(saved));
 	result = vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED ? wait_for_init(vcpu) : run_vcpu(vcpu);
