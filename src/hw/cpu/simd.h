@@ -15,6 +15,8 @@
 #include "hw/cpu/insn.h"
 #include "hw/phys/uaccess.h"
 
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 #define MXCSR_FLAGS 0x3fu
 #define MXCSR_DAZ   (1u << 6)
 #define MXCSR_MASKS (0x3fu << 7)
@@ -57,12 +59,15 @@ extern const struct simd_op simd_ops[];
 
 /* The instruction's stub for its width and immediate. */
 const u8 *simd_stub(const struct simd_op *op, const struct insn *i);
-/* Runs a stub that reads MXCSR. EXEC_OK: MXCSR is updated, r holds the result; EXEC_FAULT: #XM or #UD. */
-int simd_run_fp(struct hw_cpu *c, const u8 *stub, struct simd_regs *r, bool eflags);
+/* Runs a stub that reads MXCSR, once for each lane. EXEC_OK: MXCSR is updated, r holds the results; EXEC_FAULT: #XM or
+ * #UD. */
+int simd_run_fp(struct hw_cpu *c, const u8 *stub, struct simd_regs *r, unsigned int lanes, bool eflags);
+/* Runs any other stub; the second also takes EFLAGS. */
+void simd_call(const u8 *stub, struct simd_regs *r);
+void simd_call_eflags(const u8 *stub, struct simd_regs *r);
 
 int simd_exec_int(struct hw_cpu *c, const struct insn *i);
 int simd_exec_fp(struct hw_cpu *c, const struct insn *i);
-int simd_cmpsd(struct hw_cpu *c, const struct insn *i); /* #UD for the VEX form, as simd_movsd() */
 int simd_exec_flags(struct hw_cpu *c, const struct insn *i);
 int simd_exec_crypto(struct hw_cpu *c, const struct insn *i);
 int simd_exec_mmx(struct hw_cpu *c, const struct insn *i);

@@ -27,6 +27,7 @@ int simd_movmskps(struct hw_cpu *c, const struct insn *i);
 int simd_movmskpd(struct hw_cpu *c, const struct insn *i);
 int simd_pmovmskb(struct hw_cpu *c, const struct insn *i);
 int simd_pextr(struct hw_cpu *c, const struct insn *i);
+unsigned int simd_lane_size(u16 mnemonic); /* of PEXTRx, PINSRx, EXTRACTPS and their VEX forms */
 int simd_pinsr(struct hw_cpu *c, const struct insn *i);
 
 /* simd_convert.c */

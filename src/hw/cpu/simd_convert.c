@@ -27,7 +27,7 @@ int simd_cvt_from_mmx(struct hw_cpu *c, const struct insn *i)
 	r.src = _mm_cvtsi64_si128((long long)src);
 	if (transition)
 		fpu_enter_mmx(c);
-	err = simd_run_fp(c, simd_ops[single ? ZYDIS_MNEMONIC_CVTDQ2PS : ZYDIS_MNEMONIC_CVTDQ2PD].stub, &r, false);
+	err = simd_run_fp(c, simd_ops[single ? ZYDIS_MNEMONIC_CVTDQ2PS : ZYDIS_MNEMONIC_CVTDQ2PD].stub, &r, 1, false);
 	if (err)
 		return err;
 	if (single)
@@ -67,7 +67,7 @@ int simd_cvt_to_mmx(struct hw_cpu *c, const struct insn *i)
 		r.src = _mm_move_epi64(r.src);
 	/* the transition is not undone by #XM */
 	fpu_enter_mmx(c);
-	err = simd_run_fp(c, stub_to_mmx(i->mnemonic), &r, false);
+	err = simd_run_fp(c, stub_to_mmx(i->mnemonic), &r, 1, false);
 	if (err)
 		return err;
 	mmx_set(c, i->op[0].reg, (u64)_mm_cvtsi128_si64(r.dst));

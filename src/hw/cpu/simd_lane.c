@@ -37,17 +37,23 @@ int simd_pmovmskb(struct hw_cpu *c, const struct insn *i)
 	return EXEC_OK;
 }
 
-static unsigned int lane_size(u16 mnemonic)
+unsigned int simd_lane_size(u16 mnemonic)
 {
 	switch (mnemonic) {
 	case ZYDIS_MNEMONIC_PEXTRB:
+	case ZYDIS_MNEMONIC_VPEXTRB:
 	case ZYDIS_MNEMONIC_PINSRB:
+	case ZYDIS_MNEMONIC_VPINSRB:
 		return 1;
 	case ZYDIS_MNEMONIC_PEXTRW:
+	case ZYDIS_MNEMONIC_VPEXTRW:
 	case ZYDIS_MNEMONIC_PINSRW:
+	case ZYDIS_MNEMONIC_VPINSRW:
 		return 2;
 	case ZYDIS_MNEMONIC_PEXTRQ:
+	case ZYDIS_MNEMONIC_VPEXTRQ:
 	case ZYDIS_MNEMONIC_PINSRQ:
+	case ZYDIS_MNEMONIC_VPINSRQ:
 		return 8;
 	default:
 		return 4;
@@ -58,7 +64,7 @@ static unsigned int lane_size(u16 mnemonic)
 int simd_pextr(struct hw_cpu *c, const struct insn *i)
 {
 	bool mmx = i->op[1].kind == OPND_MMX;
-	unsigned int size = lane_size(i->mnemonic), lanes = (mmx ? 8 : 16) / size;
+	unsigned int size = simd_lane_size(i->mnemonic), lanes = (mmx ? 8 : 16) / size;
 	int err = mmx ? simd_check_mmx(c) : simd_check(c);
 	u64 v = 0;
 
@@ -79,7 +85,7 @@ int simd_pextr(struct hw_cpu *c, const struct insn *i)
 int simd_pinsr(struct hw_cpu *c, const struct insn *i)
 {
 	bool mmx = i->op[0].kind == OPND_MMX;
-	unsigned int size = lane_size(i->mnemonic), lanes = (mmx ? 8 : 16) / size;
+	unsigned int size = simd_lane_size(i->mnemonic), lanes = (mmx ? 8 : 16) / size;
 	int err = mmx ? simd_check_mmx(c) : simd_check(c);
 	u64 v;
 

@@ -58,7 +58,7 @@ int simd_movss(struct hw_cpu *c, const struct insn *i)
 }
 int simd_movsd(struct hw_cpu *c, const struct insn *i)
 {
-	return i->vex ? cpu_ud(c) : mov_scalar(c, i, 8);
+	return mov_scalar(c, i, 8);
 }
 
 /* MOVD and MOVQ in every combination of general register, memory, MMX and XMM; MOVNTQ. */

@@ -92,6 +92,15 @@ static inline void call_stub_eflags(const u8 *stub, struct simd_regs *r)
 	r->eflags = eflags;
 }
 
+void simd_call(const u8 *stub, struct simd_regs *r)
+{
+	call_stub(stub, r);
+}
+void simd_call_eflags(const u8 *stub, struct simd_regs *r)
+{
+	call_stub_eflags(stub, r);
+}
+
 /* Runs under the given MXCSR and returns the exception flags raised. */
 static u32 call_with_mxcsr(const u8 *stub, struct simd_regs *r, u32 mxcsr, bool eflags)
 {
@@ -129,21 +138,22 @@ static int fp_exception(struct hw_cpu *c, u32 guest, u32 raised, u32 unmasked)
  * found by a second run with flush-to-zero, which signals them all. What stays inexact in the word's sense: PE beside
  * an unmasked overflow or underflow is that of the masked response.
  */
-int simd_run_fp(struct hw_cpu *c, const u8 *stub, struct simd_regs *r, bool eflags)
+int simd_run_fp(struct hw_cpu *c, const u8 *stub, struct simd_regs *r, unsigned int lanes, bool eflags)
 {
-	u32 guest = mxcsr_get(c), unmasked = ~(guest >> 7) & MXCSR_FLAGS, raised;
+	u32 guest = mxcsr_get(c), unmasked = ~(guest >> 7) & MXCSR_FLAGS, raised = 0;
 	u32 control = (guest & ~MXCSR_FLAGS) | MXCSR_MASKS;
 
-	if (__builtin_expect(unmasked & EXC_U, 0)) {
-		struct simd_regs probe = *r;
-
+	if (unlikely(unmasked & EXC_U))
 		control &= ~MXCSR_FTZ;
-		raised = call_with_mxcsr(stub, &probe, control | MXCSR_FTZ, eflags) & EXC_U;
-		raised |= call_with_mxcsr(stub, r, control, eflags);
-	} else {
-		raised = call_with_mxcsr(stub, r, control, eflags);
+	for (unsigned int n = 0; n < lanes; n++) {
+		if (unlikely(unmasked & EXC_U)) {
+			struct simd_regs probe = r[n];
+
+			raised |= call_with_mxcsr(stub, &probe, control | MXCSR_FTZ, eflags) & EXC_U;
+		}
+		raised |= call_with_mxcsr(stub, &r[n], control, eflags);
 	}
-	if (__builtin_expect(raised & unmasked, 0))
+	if (unlikely(raised & unmasked))
 		return fp_exception(c, guest, raised, unmasked);
 	mxcsr_set(c, guest | raised);
 	return EXEC_OK;
@@ -211,16 +221,11 @@ int simd_exec_fp(struct hw_cpu *c, const struct insn *i)
 
 	if (err)
 		return err;
-	err = simd_run_fp(c, simd_stub(op, i), &r, op->flags & SIMD_EFLAGS);
+	err = simd_run_fp(c, simd_stub(op, i), &r, 1, op->flags & SIMD_EFLAGS);
 	if (err)
 		return err;
 	commit(c, i, op, &r);
 	return EXEC_OK;
-}
-
-int simd_cmpsd(struct hw_cpu *c, const struct insn *i)
-{
-	return i->vex ? cpu_ud(c) : simd_exec_fp(c, i);
 }
 
 int simd_exec_flags(struct hw_cpu *c, const struct insn *i)

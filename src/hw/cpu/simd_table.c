@@ -4,13 +4,14 @@
  */
 #include "hw/cpu/simd_c.h"
 #include "hw/cpu/simd_fast.h"
+#include "hw/cpu/simd_vex.h"
 
 #define FN_int(id)    simd_exec_int
 #define FN_fp(id)     simd_exec_fp
 #define FN_flags(id)  simd_exec_flags
 #define FN_crypto(id) simd_exec_crypto
 #define FN_fast(id)   simd_fast_##id
-#define FN_cmpsd(id)  simd_cmpsd
+#define FN_cmpsd(id)  vex_cmp /* so named by decode.c */
 
 #define ROW(id, need, function)                                                                                        \
 	{                                                                                                              \
@@ -38,7 +39,7 @@ static const struct insn_desc desc[] = {
 	ROW(MOVDQU, SSE2, simd_mov128),
 	ROW(LDDQU, SSE3, simd_mov128),
 	ROW(MOVSS, SSE, simd_movss),
-	ROW(VMOVSD, SSE2, simd_movsd), /* so named by decode.c */
+	ROW(VMOVSD, SSE2, vex_movsd), /* so named by decode.c */
 	ROW(MOVD, MMX, simd_movd),
 	ROW(MOVQ, MMX, simd_movq),
 	ROW(MOVNTQ, SSE, simd_movq),
