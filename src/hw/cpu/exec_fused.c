@@ -72,8 +72,7 @@ static inline __attribute__((always_inline)) bool test_condition(unsigned int cc
 
 #define CMP_TAIL(cc, size)                                                                                            \
 	do {                                                                                                          \
-		UTYPE(size) r = a - b;                                                                                \
-		struct hw_flags f = flags_sub(a, b, r, size);                                                         \
+		struct hw_flags f = flags_sub(a, b, a - b, size);                                                                              \
 		fres = f.res;                                                                                         \
 		faux = f.aux;                                                                                         \
 		if (cmp_condition(cc, a, b, S(size, a), S(size, b), fres, faux))                                      \
@@ -92,18 +91,18 @@ static inline __attribute__((always_inline)) bool test_condition(unsigned int cc
 #define FUSED_REG(cc, name, TAIL, size)                                                                               \
 	static HANDLER(name##_rr_##size##_##cc)                                                                       \
 	{                                                                                                             \
-		UTYPE(size) a = REG(size, o->dst), b = REG(size, o->src);                                             \
+		u64 a = REG(size, o->dst), b = REG(size, o->src);                                             \
 		TAIL(cc, size);                                                                                       \
 	}                                                                                                             \
 	static HANDLER(name##_ri_##size##_##cc)                                                                       \
 	{                                                                                                             \
-		UTYPE(size) a = REG(size, o->dst), b = (UTYPE(size))o->imm64;                                         \
+		u64 a = REG(size, o->dst), b = (UTYPE(size))o->imm64;                                         \
 		TAIL(cc, size);                                                                                       \
 	}
 #define FUSED_MEM(cc, name, TAIL, size, ea, suffix, operand)                                                          \
 	static HANDLER(name##_##ea##_##suffix##_##size##_##cc)                                                        \
 	{                                                                                                             \
-		UTYPE(size) a, b = operand;                                                                           \
+		u64 a, b = operand;                                                                           \
 		LOAD(size, EA_##ea(o), a);                                                                            \
 		TAIL(cc, size);                                                                                       \
 		COLD_ENDS;                                                                                            \
@@ -111,7 +110,7 @@ static inline __attribute__((always_inline)) bool test_condition(unsigned int cc
 #define FUSED_LOAD(cc, name, TAIL, size, ea)                                                                          \
 	static HANDLER(name##_r_##ea##_##size##_##cc)                                                                 \
 	{                                                                                                             \
-		UTYPE(size) a = REG(size, o->dst), b;                                                                 \
+		u64 a = REG(size, o->dst), b;                                                                 \
 		LOAD(size, EA_##ea(o), b);                                                                            \
 		TAIL(cc, size);                                                                                       \
 		COLD_ENDS;                                                                                            \
