@@ -159,13 +159,12 @@ static const op_fn fused_test[FORM_COUNT][4][16] = {
 op_fn exec_fused_handler(const struct insn *compare, enum form form, const struct insn *jcc)
 {
 	int cc = jcc_condition(jcc->mnemonic);
-	unsigned int size = size_index(compare->op[0].size);
 
 	if (cc < 0)
 		return NULL;
 	if (compare->mnemonic == ZYDIS_MNEMONIC_CMP)
-		return fused_cmp[form][size][cc];
+		return fused_cmp[form][size_index(compare->op[0].size)][cc];
 	if (compare->mnemonic == ZYDIS_MNEMONIC_TEST)
-		return fused_test[form][size][cc];
+		return fused_test[form][size_index(compare->op[0].size)][cc];
 	return NULL;
 }
