@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "hw/cpu/block.h"
+#include "hw/debug.h"
 
 #define HASH_SIZE (1u << BLOCK_HASH_BITS)
 #define JUMP_CHUNK 128
@@ -284,6 +285,12 @@ static int fetch_fault(struct hw_cpu *c, u64 lin)
 	return r ? r : cpu_gp(c, 0);
 }
 
+/* A block begins where a breakpoint may be, and is entered only by way of hw_cpu_run(), which looks. */
+static bool breakpoint_offset(const struct hw_cpu *c, size_t ip)
+{
+	return unlikely(c->debug) && debug_offset_has_breakpoint(c->debug, ip & ~HW_PAGE_MASK);
+}
+
 static void decode_source(struct hw_cpu *c, const struct source *s, struct decoded_block *d, size_t *used,
 			  enum decode_status *status)
 {
@@ -307,7 +314,7 @@ static void decode_source(struct hw_cpu *c, const struct source *s, struct decod
 			d->end = BLOCK_END_BRANCH;
 			break;
 		}
-		if (at == s->size)
+		if (at == s->size || breakpoint_offset(c, ip + at))
 			break;
 	}
 	d->next_ip = (u16)(ip + at);
@@ -511,10 +518,12 @@ int block_find(struct hw_cpu *c, u32 mode, const struct op **out)
 		if (r)
 			return r;
 	}
-	resolve_link(cache, b);
+	if (!breakpoint_offset(c, lin)) {
+		resolve_link(cache, b);
+		if (may_cache_jump(mode))
+			remember_jump(c, rip, mode, b);
+	}
 	cache->link = NULL;
-	if (may_cache_jump(mode))
-		remember_jump(c, rip, mode, b);
 	c->arch.rip = rip - (lin & ~HW_PAGE_MASK);
 	*out = b->ops;
 	return EXEC_OK;

@@ -59,6 +59,8 @@ struct block_cache {
 	struct op *link;   /* to be resolved to the block at arch.rip */
 	bool leave;	   /* the instruction in progress dropped blocks of this vCPU: do not continue the block */
 
+	u64 passed_breakpoint; /* where the debugger let execution go on */
+
 	u32 generation;
 	struct block *active;
 	u8 *arena;
@@ -66,8 +68,8 @@ struct block_cache {
 	struct block **hash;	 /* by host address and mode */
 	struct block **by_page;	 /* by page, through page_next */
 	bool jumps_used[JUMP_CACHE_SIZE / 128];
-	ZydisDecoder decoder[3]; /* 16, 32, 64 bit; [3..4] compatibility modes */
-	ZydisDecoder compat[2];
+	ZydisDecoder decoder[3]; /* 16, 32, 64 bit */
+	ZydisDecoder compat[2];	 /* 16 and 32 bit in long mode */
 
 	/* other threads post */
 	pthread_mutex_t queue_lock;

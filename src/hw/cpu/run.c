@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "hw/cpu/block.h"
+#include "hw/debug.h"
 #include "hw/vm.h"
 
 #define ENDLESS (1ll << 62)
@@ -66,12 +67,14 @@ void cpu_request(struct hw_cpu *c, u32 bits)
 	__atomic_fetch_or(&c->request, bits, __ATOMIC_SEQ_CST);
 }
 
-/* All but REQ_KICK, which stays until kvm clears it. */
+/* REQ_KICK stays until kvm clears it, REQ_STOP until the debugger does. */
+#define REQ_STICKY (REQ_KICK | REQ_STOP)
+
 void cpu_process_requests(struct hw_cpu *c, u32 requests)
 {
 	struct block_cache *b = c->blocks;
 
-	__atomic_fetch_and(&c->request, ~(requests & ~REQ_KICK), __ATOMIC_SEQ_CST);
+	__atomic_fetch_and(&c->request, ~(requests & ~REQ_STICKY), __ATOMIC_SEQ_CST);
 	if (requests & REQ_TLB_FLUSH) {
 		u64 wanted = __atomic_load_n(&b->flush_wanted, __ATOMIC_SEQ_CST);
 
@@ -106,6 +109,42 @@ void hw_cpu_check_code(struct hw_cpu *c)
 	cpu_request(c, REQ_CODE_CHECK);
 }
 
+/* ---------------------------------------------------------------- the debugger */
+
+/* Whoever waits for this vCPU meanwhile must not: it is as if it had left hw_cpu_run(). */
+static void park(struct hw_cpu *c, enum debug_stop_reason reason)
+{
+	cpu_count_retired(c);
+	c->arch.rflags = cpu_get_rflags(c);
+	__atomic_store_n(&c->in_run, 0, __ATOMIC_SEQ_CST);
+	debug_park(c->debug, c, reason);
+	__atomic_store_n(&c->in_run, 1, __ATOMIC_SEQ_CST);
+	c->flags = flags_from_eflags((u32)c->arch.rflags);
+	c->blocks->link = NULL;
+	c->blocks->passed_breakpoint = c->arch.rip;
+}
+
+/* REQ_STOP: parked, unless this vCPU is to execute one instruction. */
+static bool debugger_wants(struct hw_cpu *c)
+{
+	if (!c->debug || debug_stepping(c->debug, c))
+		return false;
+	park(c, DEBUG_STOP_REQUEST);
+	return true;
+}
+
+/* Execution goes on at a breakpoint where it has just stopped. */
+static bool at_breakpoint(struct hw_cpu *c)
+{
+	u64 passed = c->blocks->passed_breakpoint;
+
+	c->blocks->passed_breakpoint = ~0ull;
+	if (passed == c->arch.rip || !debug_breakpoint_at(c->debug, c->arch.rip))
+		return false;
+	park(c, DEBUG_STOP_BREAKPOINT);
+	return true;
+}
+
 /* ---------------------------------------------------------------- running */
 
 /* Whether to go on. An event that was delivered may be followed by another. */
@@ -125,10 +164,14 @@ static bool run_blocks(struct hw_cpu *c, bool *check)
 	struct block_cache *b = c->blocks;
 	/* An instruction whose accesses were completed outside ends before anything else happens. */
 	bool mid_insn = c->done_count != 0;
-	u32 mode = c->mode | (mid_insn ? MODE_STEP : 0);
+	bool stepping = unlikely(c->debug) && debug_stepping(c->debug, c);
+	u32 mode = c->mode | (mid_insn || stepping ? MODE_STEP : 0);
 	const struct op *first;
-	int r = block_find(c, mode, &first);
+	int r;
 
+	if (unlikely(c->debug) && !mid_insn && !stepping && at_breakpoint(c))
+		return true;
+	r = block_find(c, mode, &first);
 	if (r == EXEC_AGAIN)
 		return true;
 	if (r != EXEC_OK)
@@ -137,10 +180,17 @@ static bool run_blocks(struct hw_cpu *c, bool *check)
 	b->leave = false;
 	dispatch(first, c);
 	r = b->result;
-	if (r != EXEC_OK)
-		return handled(c, r, c->arch.rip + b->insn_len, check);
+	if (r != EXEC_OK) {
+		if (!handled(c, r, c->arch.rip + b->insn_len, check))
+			return false;
+		if (stepping)
+			park(c, DEBUG_STOP_STEP);
+		return true;
+	}
 	if (mid_insn)
 		cpu_insn_done(c);
+	if (stepping)
+		park(c, DEBUG_STOP_STEP);
 	if (mode & MODE_STEP)
 		*check = true;
 	return true;
@@ -154,8 +204,10 @@ static void run(struct hw_cpu *c)
 		u32 requests = __atomic_load_n(&c->request, __ATOMIC_ACQUIRE);
 
 		if (unlikely(requests)) {
-			if (requests & ~REQ_KICK)
+			if (requests & ~REQ_STICKY)
 				cpu_process_requests(c, requests);
+			if (requests & REQ_STOP && debugger_wants(c))
+				continue;
 			check |= (requests & (REQ_EVENT | REQ_PI)) != 0;
 		}
 		if (unlikely(requests & REQ_KICK) || unlikely(c->budget < 0)) {
