@@ -16,9 +16,9 @@
 #include <cmocka.h>
 
 #include "hw/cpu/fxsave.h"
-#include "hw/cpu/simd.h"
+#include "hw/cpu/simd_vex.h"
 
-#define CR4_ALL	    (FPU_CR4_OSFXSR | FPU_CR4_OSXMM)
+#define CR4_ALL	    (FPU_CR4_OSFXSR | FPU_CR4_OSXMM | FPU_CR4_OSXSAVE)
 #define BUFFER_SIZE 128
 
 /* ---------------------------------------------------------------- what the functions under test call */
@@ -70,16 +70,19 @@ int cpu_read_acc(struct hw_cpu *c, u64 lin, void *dst, unsigned int size, unsign
 
 /* ---------------------------------------------------------------- running on the host */
 
+#define NATIVE_SIZE 832 /* x87, SSE, header, AVX in the standard form */
+
 static struct native {
 	u64 gpr[16]; /* HW_RSP is not loaded */
 	u64 eflags;
 	u64 host_rsp;
-	u8 fx[FX_SIZE] __attribute__((aligned(64)));
-	u8 host_fx[FX_SIZE] __attribute__((aligned(64)));
+	u8 fx[HW_XSAVE_SIZE] __attribute__((aligned(64)));
+	u8 host_fx[HW_XSAVE_SIZE] __attribute__((aligned(64)));
 } native __attribute__((used));
 
 static sigjmp_buf native_fault;
 static volatile int native_vector;
+static bool host_avx;
 
 void native_enter(const void *code);
 void native_leave(void);
@@ -89,8 +92,12 @@ asm("	.text\n"
     "	lea native(%rip), %rax\n"
     "	mov %rsp, 136(%rax)\n"
     "	mov %rdi, %r15\n"
-    "	fxsave64 704(%rax)\n"
-    "	fxrstor64 192(%rax)\n"
+    "	mov %rax, %rcx\n"
+    "	mov $7, %eax\n"
+    "	xor %edx, %edx\n"
+    "	xsave64 1280(%rcx)\n"
+    "	xrstor64 192(%rcx)\n"
+    "	mov %rcx, %rax\n"
     "	push %r15\n"
     "	push 128(%rax)\n"
     "	mov 8(%rax), %rcx\n mov 16(%rax), %rdx\n mov 24(%rax), %rbx\n mov 40(%rax), %rbp\n"
@@ -108,21 +115,25 @@ asm("	.text\n"
     "	mov %rsi, 48(%rax)\n mov %rdi, 56(%rax)\n mov %r8, 64(%rax)\n mov %r9, 72(%rax)\n"
     "	mov %r10, 80(%rax)\n mov %r11, 88(%rax)\n mov %r12, 96(%rax)\n mov %r13, 104(%rax)\n"
     "	mov %r14, 112(%rax)\n mov %r15, 120(%rax)\n"
-    "	fxsave64 192(%rax)\n"
+    "	mov %rax, %rcx\n"
+    "	mov $7, %eax\n"
+    "	xor %edx, %edx\n"
+    "	xsave64 192(%rcx)\n"
     "	fninit\n"
-    "	fxrstor64 704(%rax)\n"
+    "	xrstor64 1280(%rcx)\n"
     "	cld\n"
-    "	mov 136(%rax), %rsp\n"
+    "	mov 136(%rcx), %rsp\n"
     "	pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n"
     "	ret\n");
-_Static_assert(offsetof(struct native, fx) == 192 && offsetof(struct native, host_fx) == 704, "the assembly's offsets");
+_Static_assert(offsetof(struct native, fx) == 192 && offsetof(struct native, host_fx) == 1280, "the assembly's offsets");
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 
 	native_vector = (int)uc->uc_mcontext.gregs[REG_TRAPNO];
-	memcpy(native.fx, uc->uc_mcontext.fpregs, FX_SIZE);
+	/* the kernel's signal frame is an XSAVE area, standard form */
+	memcpy(native.fx, uc->uc_mcontext.fpregs, host_avx ? NATIVE_SIZE : FX_SIZE);
 	siglongjmp(native_fault, 1);
 }
 
@@ -163,6 +174,8 @@ static struct operand take_operand(const ZydisDecodedOperand *z)
 		o.kind = OPND_IMM;
 	else if (reg >= ZYDIS_REGISTER_XMM0 && reg <= ZYDIS_REGISTER_XMM15)
 		o.kind = OPND_XMM;
+	else if (reg >= ZYDIS_REGISTER_YMM0 && reg <= ZYDIS_REGISTER_YMM15)
+		o.kind = OPND_YMM;
 	else if (reg >= ZYDIS_REGISTER_MM0 && reg <= ZYDIS_REGISTER_MM7)
 		o.kind = OPND_MMX;
 	else if (reg >= ZYDIS_REGISTER_ST0 && reg <= ZYDIS_REGISTER_ST7)
@@ -181,7 +194,7 @@ static bool decode(const ZydisDecoder *decoder, const u8 *bytes, struct insn *i)
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, bytes, 15, &z, op)) ||
-	    z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+	    (z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && z.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX))
 		return false;
 	*i = (struct insn){.mnemonic = (u16)z.mnemonic,
 			   .len = z.length,
@@ -192,21 +205,21 @@ static bool decode(const ZydisDecoder *decoder, const u8 *bytes, struct insn *i)
 			   .modrm = z.raw.modrm.offset ? bytes[z.raw.modrm.offset] : 0,
 			   .base = INSN_NO_REG,
 			   .index = INSN_NO_REG,
-			   .sreg = HW_DS};
+			   .sreg = HW_DS,
+			   .vvvv_l = z.avx.vector_length == 256,
+			   .vex = z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX};
 	/* as decode.c does */
 	if (z.mnemonic == ZYDIS_MNEMONIC_MOVSD)
 		i->mnemonic = ZYDIS_MNEMONIC_VMOVSD;
 	else if (z.mnemonic == ZYDIS_MNEMONIC_CMPSD)
 		i->mnemonic = ZYDIS_MNEMONIC_VCMPSD;
 	memcpy(i->bytes, bytes, 15);
-	for (unsigned int n = 0; n < z.operand_count && i->nops < 4; n++) {
-		if (op[n].visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
-			continue;
+	for (unsigned int n = 0; n < z.operand_count_visible && i->nops < 4; n++) {
 		i->op[i->nops] = take_operand(&op[n]);
 		if (i->op[i->nops].kind == OPND_GPR && i->op[i->nops].reg == HW_RSP)
 			return false;
 		if (i->op[i->nops].kind == OPND_MEM)
-			i->base = HW_RDI;
+			i->base = HW_RDI, i->scale = op[n].mem.scale;
 		if (i->op[i->nops].kind == OPND_IMM)
 			i->imm = (s64)op[n].imm.value.u;
 		i->nops++;
@@ -225,53 +238,101 @@ static const struct insn_desc *find(u16 mnemonic)
 	return NULL;
 }
 
-/* FIP, FDP and FOP are the test's own on the host, and FNSTENV and FNSAVE store them. */
-static bool comparable(u16 mnemonic)
+/*
+ * FIP, FDP and FOP are the test's own on the host, and FNSTENV and FNSAVE store them. The 256-bit forms of AES and PCLMULQDQ are
+ * features of their own (VAES, VPCLMULQDQ), which the host may have.
+ */
+static bool comparable(const struct insn *i)
 {
-	switch (mnemonic) {
+	switch (i->mnemonic) {
 	case ZYDIS_MNEMONIC_FNSTENV:
 	case ZYDIS_MNEMONIC_FNSAVE:
 		return false;
+	case ZYDIS_MNEMONIC_VAESENC:
+	case ZYDIS_MNEMONIC_VAESENCLAST:
+	case ZYDIS_MNEMONIC_VAESDEC:
+	case ZYDIS_MNEMONIC_VAESDECLAST:
+	case ZYDIS_MNEMONIC_VPCLMULQDQ:
+		return i->op[0].kind != OPND_YMM;
 	default:
 		return true;
 	}
 }
 
+/* Prefixes, escape, opcode: legacy. 0: try again. */
+static unsigned int random_legacy(u64 r, bool memory, u8 *bytes)
+{
+	static const u8 prefix[] = {0, 0x66, 0xf2, 0xf3};
+	unsigned int n = 0, map = r & 7;
+
+	if (map != 7 && (r >> 3 & 3))
+		bytes[n++] = prefix[r >> 3 & 3];
+	if ((r >> 5 & 3) == 0)
+		bytes[n++] = (u8)(memory ? 0x48 | (r >> 8 & 4) : 0x40 | (r >> 8 & 15));
+	if (map == 7) {
+		bytes[n++] = 0xd8 | (r >> 12 & 7);
+		return n;
+	}
+	bytes[n++] = 0x0f;
+	if (map == 6)
+		bytes[n++] = 0x38;
+	else if (map == 5)
+		bytes[n++] = 0x3a;
+	bytes[n] = (u8)(r >> 16);
+	return map < 5 && (bytes[n] == 0x38 || bytes[n] == 0x3a) ? 0 : n + 1;
+}
+
+/* Half of the two-operand forms want vvvv unused. */
+static unsigned int random_vex(u64 r, bool memory, u8 *bytes)
+{
+	bytes[0] = 0xc4;
+	bytes[1] = (u8)((r & 0xc0) | (memory ? 0x20 : r & 0x20) | (1 + r % 3));
+	bytes[2] = (u8)((r >> 8 & 0x87) | (r >> 24 & 1 ? 0x78 : r >> 8 & 0x78));
+	bytes[3] = (u8)(r >> 16);
+	return 4;
+}
+
 static const struct insn_desc *random_insn(const ZydisDecoder *decoder, struct insn *i)
 {
-	static const char prefix[] = {0, 0x66, (char)0xf2, (char)0xf3};
 	const struct insn_desc *desc = NULL;
 
 	while (!desc) {
 		u64 r = rnd();
+		bool vex = host_avx && r >> 63, gather = vex && (r >> 60 & 7) == 0, memory;
 		u8 bytes[16] = {0}, modrm = (u8)(r >> 32);
-		unsigned int n = 0, map = r & 7;
+		unsigned int n;
 
-		if (modrm < 0xc0)
-			modrm = (modrm & 0x38) | 7;
-		if (map != 7 && (r >> 3 & 3))
-			bytes[n++] = (u8)prefix[r >> 3 & 3];
-		if ((r >> 5 & 3) == 0)
-			bytes[n++] = (u8)(modrm < 0xc0 ? 0x48 | (r >> 8 & 4) : 0x40 | (r >> 8 & 15));
-		if (map == 7) {
-			bytes[n++] = 0xd8 | (r >> 12 & 7);
-		} else {
-			bytes[n++] = 0x0f;
-			if (map == 6)
-				bytes[n++] = 0x38;
-			else if (map == 5)
-				bytes[n++] = 0x3a;
-			bytes[n] = (u8)(r >> 16);
-			if (map < 5 && (bytes[n] == 0x38 || bytes[n] == 0x3a))
-				continue;
-			n++;
-		}
+		if (gather)
+			modrm &= 0x3f;
+		memory = modrm < 0xc0;
+		if (memory)
+			modrm = (modrm & 0x38) | (gather ? 4 : 7);
+		n = vex ? random_vex(r, memory, bytes) : random_legacy(r, memory, bytes);
+		if (!n)
+			continue;
 		bytes[n++] = modrm;
-		memcpy(bytes + n, &r, 1);
-		if (decode(decoder, bytes, i) && comparable(i->mnemonic))
-			desc = find(i->mnemonic);
+		if (gather)
+			bytes[n++] = (u8)(r >> 40 & 0xf8) | HW_RDI;
+		bytes[n] = (u8)(r >> 48);
+		if (!decode(decoder, bytes, i) || !comparable(i))
+			continue;
+		desc = find(i->mnemonic);
+		if (gather && desc && desc->fn != vex_gather)
+			desc = NULL;
 	}
 	return desc;
+}
+
+/* Indices that stay inside the buffer. */
+static void tame_gather(struct hw_cpu *c, const struct insn *i)
+{
+	unsigned int reg = (i->bytes[5] >> 3 & 7) | (i->bytes[1] & 0x40 ? 0 : 8);
+	bool wide = (i->opcode & 1) != 0;
+	union ymm_elements v;
+
+	for (unsigned int n = 0; n < 8; n++)
+		v.d[n] = wide && (n & 1) ? 0 : (u32)(rnd() & 7);
+	ymm_set(c, reg, v.v);
 }
 
 static u64 interesting(void)
@@ -352,6 +413,8 @@ static void random_state(struct hw_cpu *c, u8 *buffer)
 		random_x87_value(c->arch.xsave.b + FX_ST + 16 * n);
 	for (unsigned int n = 0; n < 32; n++)
 		fx_set64(c, FX_XMM + 8 * n, interesting());
+	for (unsigned int n = 0; n < 32; n++)
+		fx_set64(c, YMM_UPPER + 8 * n, interesting());
 	for (unsigned int n = 0; n < 16; n++)
 		c->arch.gpr[n] = rnd() & 1 ? interesting() : rnd() % 33 - 16;
 	for (unsigned int n = 0; n < BUFFER_SIZE; n += 8) {
@@ -365,6 +428,8 @@ static void random_state(struct hw_cpu *c, u8 *buffer)
 	c->flags = flags_from_eflags((u32)rnd() & FLAGS_ARITH);
 	c->arch.cr0 = 0x33;
 	c->arch.cr4 = CR4_ALL;
+	c->arch.xcr0 = 7;
+	c->mode = MODE_CS64 | MODE_PROT;
 }
 
 /* ---------------------------------------------------------------- comparison */
@@ -373,7 +438,8 @@ static void fill_native(const struct hw_cpu *c)
 {
 	memcpy(native.gpr, c->arch.gpr, sizeof(native.gpr));
 	native.eflags = 0x202 | flags_to_eflags(c->flags);
-	memcpy(native.fx, c->arch.xsave.b, FX_SIZE);
+	memcpy(native.fx, c->arch.xsave.b, HW_XSAVE_SIZE);
+	native.fx[FX_SIZE] = host_avx ? 7 : 3;
 }
 
 /*
@@ -383,7 +449,8 @@ static void fill_native(const struct hw_cpu *c)
  */
 static void forgive_unmasked(struct hw_cpu *c, u16 mnemonic)
 {
-	bool stepwise = mnemonic == ZYDIS_MNEMONIC_DPPS || mnemonic == ZYDIS_MNEMONIC_DPPD;
+	bool stepwise = mnemonic == ZYDIS_MNEMONIC_DPPS || mnemonic == ZYDIS_MNEMONIC_DPPD ||
+			mnemonic == ZYDIS_MNEMONIC_VDPPS || mnemonic == ZYDIS_MNEMONIC_VDPPD;
 	u32 mxcsr = mxcsr_get(c), host, ignored = stepwise ? MXCSR_FLAGS : 1u << 5;
 
 	memcpy(&host, native.fx + FX_MXCSR, 4);
@@ -399,7 +466,7 @@ static bool same_image(const struct hw_cpu *c)
 
 	for (unsigned int n = 0; n < 8; n++)
 		same = same && !memcmp(mine + FX_ST + 16 * n, host + FX_ST + 16 * n, 10);
-	return same;
+	return same && (!host_avx || !memcmp(mine + YMM_UPPER, host + YMM_UPPER, 256));
 }
 
 static void print_image(const char *who, const u8 *fx, const u64 *gpr, u64 eflags, const u8 *buffer)
@@ -437,6 +504,8 @@ static bool compare_one(struct setup *s)
 	bool same;
 
 	random_state(c, s->buffer);
+	if (desc->fn == vex_gather)
+		tame_gather(c, &i);
 	memcpy(before, s->buffer, BUFFER_SIZE);
 	fill_native(c);
 	start = native;
@@ -473,8 +542,9 @@ static void native_equal(void **state)
 	struct setup s;
 	const char *missing;
 
-	if (!simd_host_ok(&missing))
+	if (!simd_host_ok(&missing) || !__builtin_cpu_supports("xsave"))
 		skip();
+	host_avx = __builtin_cpu_supports("avx2");
 	seed = seed_text ? strtoull(seed_text, NULL, 0) : 0x5eed;
 	printf("SOFTCVM_SIMD_SEED=%#llx SOFTCVM_SIMD_COUNT=%llu\n", (unsigned long long)seed,
 	       (unsigned long long)count);
@@ -536,9 +606,9 @@ static struct hw_cpu *xsave_cpu(void)
 
 	assert_non_null(c);
 	memset(c, 0, sizeof(*c));
-	c->arch.cr4 = CR4_ALL | FPU_CR4_OSXSAVE;
+	c->arch.cr4 = CR4_ALL;
 	c->arch.xcr0 = 3;
-	c->mode = MODE_CS64;
+	c->mode = MODE_CS64 | MODE_PROT;
 	return c;
 }
 
@@ -564,7 +634,6 @@ static void xsave_restored_by_host(void **state)
 		struct area a = {0}, fx;
 
 		random_state(c, buffer);
-		c->arch.cr4 |= FPU_CR4_OSXSAVE;
 		if (n % 5 == 0)
 			fx_init_x87(c);
 		if (n % 7 == 0)
@@ -599,14 +668,12 @@ static void xsave_round_trip(void **state)
 		struct hw_xsave want;
 
 		random_state(c, buffer);
-		c->arch.cr4 |= FPU_CR4_OSXSAVE;
 		fx_set64(c, FX_FIP, rnd());
 		fx_set64(c, FX_FDP, rnd());
 		want = c->arch.xsave;
 		request(c, 3);
 		assert_int_equal(run_on_area(c, forms[n % 5][0], &a), EXEC_OK);
 		random_state(c, buffer);
-		c->arch.cr4 |= FPU_CR4_OSXSAVE;
 		request(c, 3);
 		assert_int_equal(run_on_area(c, forms[n % 5][1], &a), EXEC_OK);
 		assert_memory_equal(c->arch.xsave.b, want.b, FX_MASK);
