@@ -181,6 +181,8 @@ static op_fn hot_handler(const struct insn *i, enum form form, u32 mode)
 	}
 	if (mode & MODE_CS64) {
 		h = exec_stack_handler(i, form);
+		if (!h)
+			h = exec_flags_handler(i, mode);
 		if (h)
 			return h;
 	}

@@ -264,6 +264,7 @@ op_fn exec_mul_handler(const struct insn *i, enum form form);
 op_fn exec_bit_handler(const struct insn *i, enum form form);
 op_fn exec_lock_handler(const struct insn *i, enum form form);
 op_fn exec_branch_handler(const struct insn *i, enum form form);
+op_fn exec_flags_handler(const struct insn *i, u32 mode);
 op_fn exec_string_handler(const struct insn *i, u32 mode);
 /* CMP or TEST followed by Jcc as one handler; the Jcc keeps its own op. */
 op_fn exec_fused_handler(const struct insn *compare, enum form form, const struct insn *jcc);
