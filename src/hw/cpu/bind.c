@@ -208,14 +208,17 @@ static op_fn refusal(const struct insn *i, u32 mode)
 	return NULL;
 }
 
+static bool is_branch(const struct insn *i)
+{
+	return jcc_condition(i->mnemonic) >= 0 || i->mnemonic == ZYDIS_MNEMONIC_JMP || i->mnemonic == ZYDIS_MNEMONIC_CALL ||
+	       i->mnemonic == ZYDIS_MNEMONIC_RET;
+}
+
 bool insn_ends_block(const struct insn *i)
 {
 	const struct insn_desc *d = insn_lookup(i->mnemonic);
 
-	if (jcc_condition(i->mnemonic) >= 0 || i->mnemonic == ZYDIS_MNEMONIC_JMP || i->mnemonic == ZYDIS_MNEMONIC_CALL ||
-	    i->mnemonic == ZYDIS_MNEMONIC_RET)
-		return true;
-	return !d || d->flags & INSN_END;
+	return is_branch(i) || !d || d->flags & INSN_END;
 }
 
 static struct op *append(struct binder *b, op_fn handler)
@@ -273,7 +276,7 @@ static void append_link(struct binder *b, s64 delta)
 	l->count = (u16)b->d->count;
 }
 
-static bool is_hot_branch(const struct op *o)
+static bool is_hot(const struct op *o)
 {
 	return o->handler != op_generic && o->handler != op_ud && o->handler != op_gp && o->handler != op_unimplemented;
 }
@@ -285,7 +288,7 @@ static void bind_branch(struct binder *b)
 	s64 next = b->d->next_ip;
 
 	bind_insn(b, last);
-	if (!is_hot_branch(&b->ops[b->count - 1])) {
+	if (!is_branch(i) || !is_hot(&b->ops[b->count - 1])) {
 		append(b, op_fallthrough);
 		append_link(b, next);
 		return;
@@ -309,7 +312,7 @@ static void fuse(struct binder *b, unsigned int compare)
 	struct op scratch = { 0 };
 	op_fn h;
 
-	if (o->handler == op_generic || !is_hot_branch(o) || i->lock)
+	if (!is_hot(o) || i->lock)
 		return;
 	h = exec_fused_handler(i, bind_operands(i, b->d->mode, b->d->ip[compare], &scratch), &b->d->insn[compare + 1]);
 	if (h)
