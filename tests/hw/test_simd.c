@@ -125,7 +125,8 @@ asm("	.text\n"
     "	mov 136(%rcx), %rsp\n"
     "	pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n"
     "	ret\n");
-_Static_assert(offsetof(struct native, fx) == 192 && offsetof(struct native, host_fx) == 1280, "the assembly's offsets");
+_Static_assert(offsetof(struct native, fx) == 192 && offsetof(struct native, host_fx) == 1280,
+	       "the assembly's offsets");
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
@@ -239,8 +240,8 @@ static const struct insn_desc *find(u16 mnemonic)
 }
 
 /*
- * FIP, FDP and FOP are the test's own on the host, and FNSTENV and FNSAVE store them. The 256-bit forms of AES and PCLMULQDQ are
- * features of their own (VAES, VPCLMULQDQ), which the host may have.
+ * FIP, FDP and FOP are the test's own on the host, and FNSTENV and FNSAVE store them. The 256-bit forms of AES and
+ * PCLMULQDQ are features of their own (VAES, VPCLMULQDQ), which the host may have.
  */
 static bool comparable(const struct insn *i)
 {

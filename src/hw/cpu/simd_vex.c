@@ -5,7 +5,7 @@
  */
 #include "hw/cpu/simd_vex.h"
 
-enum vex_class { VEX_INT = 1, VEX_FP, VEX_FLAGS, VEX_CRYPTO };
+enum vex_class { VEX_INT = 1, VEX_FP, VEX_FLAGS, VEX_CRYPTO, VEX_FAST };
 
 #define VEX_128	   (1u << 0)
 #define VEX_COUNT  (1u << 1)
@@ -36,17 +36,40 @@ unsigned int vex_operands(const struct insn *i)
 int vex_load256(struct hw_cpu *c, const struct insn *i, bool aligned, struct ymm *v)
 {
 	u64 lin;
+	u8 *host;
 	int err = simd_operand(c, i, 32, ACC_READ, aligned, &lin);
 
-	return err ? err : cpu_read(c, lin, v, 32);
+	if (err)
+		return err;
+	host = simd_tlb_hit(c->tlb_read[c->tlb_mode], lin, 32);
+	if (host) {
+		__m128i low, high;
+
+		UACCESS_LOAD_16(host, low, gone);
+		UACCESS_LOAD_16(host + 16, high, gone);
+		*v = (struct ymm){{low, high}};
+		return EXEC_OK;
+	}
+gone:
+	return cpu_read(c, lin, v, 32);
 }
 
 int vex_store256(struct hw_cpu *c, const struct insn *i, bool aligned, struct ymm v)
 {
 	u64 lin;
+	u8 *host;
 	int err = simd_operand(c, i, 32, ACC_WRITE, aligned, &lin);
 
-	return err ? err : cpu_write(c, lin, &v, 32);
+	if (err)
+		return err;
+	host = simd_tlb_hit(c->tlb_write[c->tlb_mode], lin, 32);
+	if (host) {
+		UACCESS_STORE_16(host, v.lane[0], gone);
+		UACCESS_STORE_16(host + 16, v.lane[1], gone);
+		return EXEC_OK;
+	}
+gone:
+	return cpu_write(c, lin, &v, 32);
 }
 
 int vex_read(struct hw_cpu *c, const struct insn *i, unsigned int n, struct ymm *v)
