@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A file's contents. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct blob {
+	uint8_t *data;
+	size_t size;
+};
+
+/* 0, or -errno after a message that calls the file `what`. Longer than `max` is an error. */
+int blob_read(const char *path, const char *what, uint64_t max, struct blob *out);
+void blob_free(struct blob *blob);

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Making and ending a machine. */
+#include "vmm/vm.h"
+
+#include "vmm/acpi.h"
+#include "vmm/console.h"
+#include "vmm/layout.h"
+#include "vmm/legacy.h"
+#include "vmm/pci.h"
+#include "vmm/report.h"
+#include "vmm/virtio.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Three pages that VMX needs for real mode without unrestricted guest, below the BIOS area at the end of 4 GiB. */
+#define TSS_ADDRESS 0xfffbd000ul
+
+static int open_kvm(struct vm *vm)
+{
+	int version;
+
+	vm->calls = vm->config->accel_host ? &kvm_calls_host : &kvm_calls_softcvm;
+	vm->kvm_fd = vm->calls->open(&vm->config->softcvm);
+	if (vm->kvm_fd < 0) {
+		vmm_error("cannot open %s: %s", vm->config->accel_host ? "/dev/kvm" : "the software KVM", strerror(-vm->kvm_fd));
+		return vm->kvm_fd;
+	}
+	version = kvm_call_number(vm->calls, vm->kvm_fd, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION) {
+		vmm_error("KVM API version is %d, not %d", version, KVM_API_VERSION);
+		return -ENOTSUP;
+	}
+	vm->fd = kvm_call_number(vm->calls, vm->kvm_fd, KVM_CREATE_VM, 0);
+	if (vm->fd < 0) {
+		vmm_error("KVM_CREATE_VM: %s", strerror(-vm->fd));
+		return vm->fd;
+	}
+	vm->run_size = (size_t)kvm_call_number(vm->calls, vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	return 0;
+}
+
+static int add_memory(struct vm *vm)
+{
+	int err = memory_create(&vm->memory, vm->config->memory_size);
+
+	if (err) {
+		vmm_error("cannot get %llu MiB of guest memory: %s", (unsigned long long)vm->config->memory_size >> 20,
+			  strerror(-err));
+		return err;
+	}
+	for (unsigned int i = 0; i < vm->memory.nr_regions; i++) {
+		const struct memory_region *r = &vm->memory.region[i];
+		struct kvm_userspace_memory_region slot = {
+			.slot = i,
+			.guest_phys_addr = r->start,
+			.memory_size = r->size,
+			.userspace_addr = (uintptr_t)r->host,
+		};
+
+		err = vm->calls->ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot);
+		if (err) {
+			vmm_error("KVM_SET_USER_MEMORY_REGION: %s", strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int add_virtio(struct vm *vm, struct virtio_device *device)
+{
+	if (!device)
+		return -EIO;
+	vm->virtio[vm->nr_virtio++] = device;
+	return 0;
+}
+
+static int add_devices(struct vm *vm)
+{
+	int err = console_create(vm, &vm->console);
+
+	if (!err)
+		err = legacy_create(vm, &vm->legacy);
+	if (!err)
+		err = pci_create(vm, &vm->pci);
+	for (unsigned int i = 0; !err && i < vm->config->nr_disks; i++)
+		err = add_virtio(vm, virtio_blk_create(vm, &vm->config->disks[i], i));
+	if (!err)
+		err = add_virtio(vm, virtio_rng_create(vm));
+	if (!err && vm->config->virtio_console)
+		err = add_virtio(vm, virtio_console_create(vm));
+	return err;
+}
+
+static int add_vcpus(struct vm *vm)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < vm->config->cpus; i++)
+		err = vcpu_create(vm, i);
+	return err ? err : vcpu_set_boot_registers(&vm->vcpu[0], &vm->boot);
+}
+
+int vm_create(struct vm *vm, const struct vmm_config *config)
+{
+	int err;
+
+	*vm = (struct vm){ .config = config, .kvm_fd = -1, .fd = -1, .end_event = -1 };
+	vm->end_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->end_event < 0) {
+		vmm_error("eventfd: %s", strerror(errno));
+		return -errno;
+	}
+	err = open_kvm(vm);
+	if (!err)
+		err = add_memory(vm);
+	if (err)
+		return err;
+	/* Answers "not known" where there is no VMX to need it. */
+	kvm_call_number(vm->calls, vm->fd, KVM_SET_TSS_ADDR, TSS_ADDRESS);
+	err = irq_init(vm);
+	return err ? err : add_devices(vm);
+}
+
+int vm_start(struct vm *vm)
+{
+	int err = acpi_write(&vm->memory, &(struct acpi_config){ .cpus = vm->config->cpus });
+
+	if (err) {
+		vmm_error("the ACPI tables do not fit");
+		return err;
+	}
+	err = add_vcpus(vm);
+	for (unsigned int i = 0; !err && i < vm->nr_virtio; i++)
+		err = virtio_start(vm->virtio[i]);
+	for (unsigned int i = 0; !err && i < vm->nr_vcpus; i++)
+		err = vcpu_start(&vm->vcpu[i]);
+	return err;
+}
+
+void vm_join(struct vm *vm)
+{
+	if (vm->console)
+		console_release(vm->console);
+	for (unsigned int i = 0; i < vm->nr_vcpus; i++) {
+		struct vcpu *vcpu = &vm->vcpu[i];
+
+		if (!vcpu->started)
+			continue;
+		vcpu_kick(vcpu);
+		pthread_join(vcpu->thread, NULL);
+		vcpu->started = false;
+	}
+	for (unsigned int i = 0; i < vm->nr_virtio; i++)
+		virtio_stop(vm->virtio[i]);
+}
+
+void vm_destroy(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->nr_virtio; i++)
+		virtio_destroy(vm->virtio[i]);
+	pci_destroy(vm->pci);
+	legacy_destroy(vm->legacy);
+	console_destroy(vm->console);
+	irq_destroy(vm);
+	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
+		vcpu_destroy(&vm->vcpu[i]);
+	if (vm->fd >= 0)
+		vm->calls->close(vm->fd);
+	if (vm->kvm_fd >= 0)
+		vm->calls->close(vm->kvm_fd);
+	memory_destroy(&vm->memory);
+	if (vm->end_event >= 0)
+		close(vm->end_event);
+}
+
+void vm_end(struct vm *vm, enum vm_end end, unsigned int detail)
+{
+	uint64_t expected = VM_RUNNING, one = 1;
+
+	if (!__atomic_compare_exchange_n(&vm->end, &expected, (uint64_t)end | (uint64_t)detail << 32, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_SEQ_CST))
+		return;
+	/* The counter of an eventfd that nobody else writes cannot be full. */
+	if (write(vm->end_event, &one, sizeof(one)) != sizeof(one))
+		abort();
+}
+
+bool vm_ended(const struct vm *vm)
+{
+	return __atomic_load_n(&vm->end, __ATOMIC_SEQ_CST) != VM_RUNNING;
+}
+
+void vm_request_reset(struct vm *vm)
+{
+	vm_end(vm, __atomic_load_n(&vm->panic_seen, __ATOMIC_RELAXED) ? VM_PANIC : VM_RESET, 0);
+}
+
+void vm_memory_written(const struct vm *vm, const void *start, size_t size)
+{
+	vm->calls->memory_written(vm->fd, start, size);
+}
+
+uint64_t vm_time_ns(const struct vm *vm)
+{
+	return vm->calls->time_ns(vm->fd);
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * vmm: the virtual machine monitor behind `softcvm run`. It knows the KVM API only, reached through one table of calls, so the
+ * same VMM runs on the software KVM and on a real /dev/kvm.
+ *
+ * vmm_run() makes the machine, runs it until it ends and takes it down again. One call at a time in a process: it owns
+ * standard input and output, and SIGUSR1 (the vCPU kick) meanwhile.
+ */
+#pragma once
+
+#include "softcvm/softcvm.h"
+
+#define VMM_MAX_DISKS 8
+#define VMM_MAX_CPUS  64
+
+struct observe_sink;
+
+/* What vmm_run() returns, and `softcvm run` exits with. The debug-exit device adds (value << 1) | 1. */
+enum vmm_status {
+	VMM_STATUS_OK = 0,	       /* power-off, reboot, quit from the console */
+	VMM_STATUS_ERROR = 1,	       /* the host's side: bad option, bad kernel, no memory */
+	VMM_STATUS_PANIC = 3,	       /* the guest's kernel panicked */
+	VMM_STATUS_TRIPLE_FAULT = 4,
+	VMM_STATUS_INTERNAL_ERROR = 5, /* KVM could not go on with the guest */
+	VMM_STATUS_TIMEOUT = 124,
+};
+
+struct vmm_disk {
+	const char *path;
+	bool read_only;
+};
+
+struct vmm_config {
+	const char *kernel, *initrd, *append; /* initrd and append may be NULL */
+	uint64_t memory_size;
+	unsigned int cpus;
+	struct vmm_disk disks[VMM_MAX_DISKS];
+	unsigned int nr_disks;
+	bool accel_host; /* the host's /dev/kvm */
+	bool split_irqchip;
+	bool virtio_console; /* stdin and stdout belong to hvc0 */
+	bool debug_exit;
+	bool reboot; /* a reset starts the machine again */
+	unsigned int timeout; /* seconds; 0: none */
+	struct softcvm_config softcvm; /* platform, phys_bits, icount, observer, debug */
+	struct observe_sink *last_events; /* a ring to print when the guest crashes; may be NULL */
+};
+
+int vmm_run(const struct vmm_config *config);
+
+/* "0" or an error in `why` (one line, no newline): is this the kernel of a bootable guest? For tests and fuzzers. */
+int vmm_check_kernel(const void *image, size_t size, uint64_t memory_size, char *why, size_t why_size);
