@@ -136,10 +136,16 @@ static int deliver_chain(struct hw_cpu *c, struct event_frame frame)
 
 		c->delivering = frame.event;
 		c->in_delivery = true;
+		c->done_next = 0;
 		r = event_through_idt(c, &frame);
+		if (r == EXEC_OK) {
+			/* an instruction that was cut short begins anew when the handler returns to it */
+			cpu_insn_done(c);
+			r = EXEC_JUMP;
+		}
 		if (r != EXEC_FAULT) {
 			c->in_delivery = false;
-			return r == EXEC_OK ? EXEC_JUMP : r;
+			return r;
 		}
 		outcome = event_combine(&frame.event, c->fault.vector);
 		if (outcome == BECOMES_SHUTDOWN) {

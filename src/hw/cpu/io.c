@@ -5,6 +5,13 @@
  */
 #include "hw/cpu/sys.h"
 
+static u64 tss_address(const struct hw_cpu *c, u32 offset)
+{
+	u64 lin = c->arch.seg[HW_TR].base + offset;
+
+	return cpu_long_mode(c) ? lin : (u32)lin;
+}
+
 /* SDM 1 18.5.2: the I/O permission bitmap of the TSS. */
 static int bitmap_allows(struct hw_cpu *c, u16 port, unsigned int size)
 {
@@ -14,11 +21,11 @@ static int bitmap_allows(struct hw_cpu *c, u16 port, unsigned int size)
 
 	if (!(tr->attr & 8) || tr->limit < 103)
 		return cpu_gp(c, 0);
-	SYS_TRY(sys_read(c, tr->base + 102, &base, 2));
+	SYS_TRY(sys_read(c, tss_address(c, 102), &base, 2));
 	offset = (u32)base + port / 8;
 	if (offset + 1 > tr->limit)
 		return cpu_gp(c, 0);
-	SYS_TRY(sys_read(c, tr->base + offset, &bits, 2));
+	SYS_TRY(sys_read(c, tss_address(c, offset), &bits, 2));
 	if (bits >> (port % 8) & ((1u << size) - 1))
 		return cpu_gp(c, 0);
 	return EXEC_OK;
