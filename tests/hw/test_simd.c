@@ -671,14 +671,18 @@ static void xsave_round_trip(void **state)
 		random_state(c, buffer);
 		fx_set64(c, FX_FIP, rnd());
 		fx_set64(c, FX_FDP, rnd());
+		if (n % 7 == 0)
+			memset(c->arch.xsave.b + YMM_UPPER, 0, 256);
 		want = c->arch.xsave;
-		request(c, 3);
+		request(c, 7);
 		assert_int_equal(run_on_area(c, forms[n % 5][0], &a), EXEC_OK);
 		random_state(c, buffer);
-		request(c, 3);
+		request(c, 7);
 		assert_int_equal(run_on_area(c, forms[n % 5][1], &a), EXEC_OK);
 		assert_memory_equal(c->arch.xsave.b, want.b, FX_MASK);
 		assert_memory_equal(c->arch.xsave.b + FX_ST, want.b + FX_ST, FX_SIZE - FX_ST);
+		if (n % 5)
+			assert_memory_equal(c->arch.xsave.b + YMM_UPPER, want.b + YMM_UPPER, 256);
 	}
 	free(c);
 }

@@ -81,6 +81,13 @@ static unsigned int component_offset(bool compacted, u64 xcomp_bv, unsigned int 
 	return compacted ? compacted_offset(xcomp_bv, n) : components[n].offset;
 }
 
+/* Outside 64-bit mode the registers from 8 on are neither saved nor loaded (SDM 1 13.5.3); of AVX that is the second
+ * half. */
+static unsigned int live_size(const struct hw_cpu *c, unsigned int n)
+{
+	return n == 2 && !cpu_cs64(c) ? components[n].size / 2 : components[n].size;
+}
+
 static unsigned int area_size(bool compacted, u64 mask)
 {
 	unsigned int size = EXTENDED;
@@ -190,7 +197,7 @@ static int xsave(struct hw_cpu *c, const struct insn *i)
 	for (unsigned int n = 2; !err && n < COMPONENT_COUNT; n++)
 		if (written >> n & 1)
 			err = fx_write(c, lin + component_offset(s.compacted, s.rfbm, n),
-				       c->arch.xsave.b + components[n].offset, components[n].size);
+				       c->arch.xsave.b + components[n].offset, live_size(c, n));
 	/* last, so that an area whose saving an exit interrupts still has its old header */
 	return err ? err : fx_write(c, lin + HEADER_OFFSET, header, s.compacted ? 16 : 8);
 }
@@ -247,7 +254,7 @@ static int read_area(struct hw_cpu *c, const struct insn *i, struct restore *r)
 	for (unsigned int n = 2; !err && n < COMPONENT_COUNT; n++)
 		if (r->load >> n & 1)
 			err = fx_read(c, lin + component_offset(r->compacted, mask, n),
-				      r->extended + components[n].offset, components[n].size);
+				      r->extended + components[n].offset, live_size(c, n));
 	return err;
 }
 
@@ -287,9 +294,9 @@ static int xrstor(struct hw_cpu *c, const struct insn *i)
 		u8 *state = c->arch.xsave.b + components[n].offset;
 
 		if (r.load >> n & 1)
-			memcpy(state, r.extended + components[n].offset, components[n].size);
+			memcpy(state, r.extended + components[n].offset, live_size(c, n));
 		else if (r.rfbm >> n & 1)
-			memset(state, 0, components[n].size);
+			memset(state, 0, live_size(c, n));
 	}
 	return EXEC_OK;
 }
