@@ -2,7 +2,7 @@
 /*
  * Interrupts of a VM: what the rest of kvm calls.
  *
- * Each VM has one struct kvm_irq_state (kvm->irq: mode, routing, PIC, I/O APIC, PIT, irqfds), each vCPU one struct
+ * Each VM has one struct kvm_irq (kvm->irqchip: mode, routing, PIC, I/O APIC, PIT, irqfds), each vCPU one struct
  * kvm_lapic (vcpu->lapic: what waits for delivery, and the local APIC if it is in the kernel). Both exist whatever the mode.
  *
  * Locks, in the order in which they nest:
@@ -24,7 +24,7 @@
 
 struct kvm;
 struct kvm_vcpu;
-struct kvm_irq_state;
+struct kvm_irq;
 struct kvm_lapic;
 
 enum kvm_irqchip_mode {
@@ -32,8 +32,6 @@ enum kvm_irqchip_mode {
 	KVM_IRQCHIP_KERNEL, /* PIC, I/O APIC and local APICs are here (KVM_CREATE_IRQCHIP) */
 	KVM_IRQCHIP_SPLIT,  /* local APICs are here, PIC and I/O APIC in user space (KVM_CAP_SPLIT_IRQCHIP) */
 };
-
-#define KVM_MAX_SPLIT_PINS 256
 
 /* ---------------------------------------------------------------- life */
 
@@ -51,7 +49,10 @@ enum kvm_irqchip_mode kvm_irqchip_mode(const struct kvm *kvm);
 static inline bool kvm_lapic_in_kernel(const struct kvm *kvm) { return kvm_irqchip_mode(kvm) != KVM_IRQCHIP_NONE; }
 static inline bool kvm_pic_in_kernel(const struct kvm *kvm) { return kvm_irqchip_mode(kvm) == KVM_IRQCHIP_KERNEL; }
 
-/* ---------------------------------------------------------------- ioctls of the VM: argument already copied in */
+/*
+ * ---------------------------------------------------------------- ioctls of the VM: argument already copied in
+ * Making a controller and the KVM_ENABLE_CAP functions: the caller holds kvm->lock (slots_lock is taken inside).
+ */
 
 int kvm_vm_ioctl_create_irqchip(struct kvm *kvm);
 int kvm_vm_enable_split_irqchip(struct kvm *kvm, u64 pins);	 /* KVM_CAP_SPLIT_IRQCHIP args[0] */

@@ -6,8 +6,10 @@
  * loop asks kvm_timer_next() before an entry and calls kvm_timers_run() when that time has come.
  *
  * Locking: one leaf lock around the queue. A callback runs with it released, in the timer thread (or in the run loop), and may
- * take any lock, start and cancel any timer, its own included. kvm_timer_cancel_sync() waits for a running callback, so its
- * caller must not hold a lock that the callback takes, and must not be the callback.
+ * take any lock, start and cancel any timer, its own included. A timer may be started again or cancelled between the moment
+ * it was found expired and the moment its callback takes a lock: the callback checks that it is still wanted.
+ * kvm_timer_release() waits for a running callback, so its caller must not hold a lock that the callback takes, and must not
+ * be the callback.
  */
 #pragma once
 
@@ -31,13 +33,15 @@ struct kvm_timer {
 /* At KVM_CREATE_VM, after kvm->machine exists: sets kvm->timers. 0 or -errno. */
 int kvm_timers_create(struct kvm *kvm);
 void kvm_timers_stop(struct kvm *kvm);	  /* no callback runs any more */
-void kvm_timers_destroy(struct kvm *kvm); /* after every user of a timer is gone */
+void kvm_timers_destroy(struct kvm *kvm); /* after every timer was released */
 
-/* Any thread. A timer that is queued moves to the new deadline. 0, or -ENOMEM (never for one that was started before). */
-int kvm_timer_start(struct kvm *kvm, struct kvm_timer *timer, u64 deadline);
-/* Any thread. The callback may be running still. */
+/* Reserves room in the queue, so that starting cannot fail. 0 or -ENOMEM. */
+int kvm_timer_init(struct kvm *kvm, struct kvm_timer *timer, void (*expire)(struct kvm_timer *timer, u64 now));
+void kvm_timer_release(struct kvm *kvm, struct kvm_timer *timer);
+
+/* Any thread. A timer that is queued moves to the new deadline; KVM_TIMER_NEVER cancels it. */
+void kvm_timer_start(struct kvm *kvm, struct kvm_timer *timer, u64 deadline);
 void kvm_timer_cancel(struct kvm *kvm, struct kvm_timer *timer);
-void kvm_timer_cancel_sync(struct kvm *kvm, struct kvm_timer *timer);
 
 /* Virtual time only: the earliest deadline, KVM_TIMER_NEVER if there is none; and everything that is due by `now`. */
 u64 kvm_timer_next(struct kvm *kvm);

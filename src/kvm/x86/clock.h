@@ -16,10 +16,6 @@ struct kvm_vcpu;
 
 #define MSR_IA32_TSC		0x10u
 #define MSR_IA32_TSC_ADJUST	0x3bu
-#define MSR_KVM_WALL_CLOCK	0x11u
-#define MSR_KVM_SYSTEM_TIME	0x12u
-#define MSR_KVM_WALL_CLOCK_NEW	0x4b564d00u
-#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01u
 
 /* Sets kvm->clock / vcpu->clock. 0 or -ENOMEM. The vCPU part needs vcpu->cpu. */
 int kvm_clock_create_vm(struct kvm *kvm);
