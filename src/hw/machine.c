@@ -19,7 +19,10 @@ static u64 monotonic_ns(void)
 int hw_machine_create(const struct hw_machine_config *config, struct hw_machine **out)
 {
 	struct hw_machine *m;
+	const char *missing;
 
+	if (!simd_host_ok(&missing))
+		return -ENOSYS;
 	if (config->phys_bits && (config->phys_bits < 36 || config->phys_bits > 52))
 		return -EINVAL;
 	m = calloc(1, sizeof(*m));
