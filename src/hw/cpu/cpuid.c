@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * cpuid: the processor's own CPUID (SDM 2A CPUID, APM3 App. E). Feature bits come from features.def and from nowhere else.
+ * cpuid: the processor's own CPUID (SDM 2A CPUID, APM3 App. E). Feature bits come from features.def and from nowhere
+ * else.
  *
- * The models are chosen so that a kernel finds nothing to work around: this processor does not speculate. Intel: family 6
- * model 0x1c, an in-order core that Linux lists as such (cpu_vuln_whitelist, NO_SPECULATION), so neither page-table
+ * The models are chosen so that a kernel finds nothing to work around: this processor does not speculate. Intel: family
+ * 6 model 0x1c, an in-order core that Linux lists as such (cpu_vuln_whitelist, NO_SPECULATION), so neither page-table
  * isolation nor retpolines are put in. AMD: family 0x19 model 0x11 with AutoIBRS and the _NO bits of leaf 0x80000021.
  */
 #include <string.h>
@@ -31,7 +32,7 @@ struct feature_bit {
 	u8 reg, bit;
 };
 static const struct feature_bit features[] = {
-#define FEATURE(id, leaf, subleaf, reg, bit) { leaf, subleaf, reg, bit },
+#define FEATURE(id, leaf, subleaf, reg, bit) {leaf, subleaf, reg, bit},
 #include "hw/cpu/features.def"
 #undef FEATURE
 };
@@ -46,7 +47,7 @@ bool cpu_feature_implemented(enum cpu_feature f)
 
 static void add_features(u32 leaf, u32 subleaf, struct hw_cpuid *out)
 {
-	u32 *reg[] = { &out->eax, &out->ebx, &out->ecx, &out->edx };
+	u32 *reg[] = {&out->eax, &out->ebx, &out->ecx, &out->edx};
 
 	for (size_t n = 0; n < FEATURE_COUNT; n++)
 		if (features[n].leaf == leaf && features[n].subleaf == subleaf)
@@ -100,11 +101,15 @@ static void brand(u32 leaf, struct hw_cpuid *out)
 
 static void intel_cache(u32 subleaf, struct hw_cpuid *out)
 {
-	static const struct { u8 type, level; u16 ways; u32 sets; } caches[] = {
-		{ 1, 1, 8, 64 }, /* data, 32 KiB */
-		{ 2, 1, 8, 64 }, /* instructions, 32 KiB */
-		{ 3, 2, 16, 1024 }, /* 1 MiB */
-		{ 3, 3, 16, 16384 }, /* 16 MiB */
+	static const struct {
+		u8 type, level;
+		u16 ways;
+		u32 sets;
+	} caches[] = {
+		{1, 1, 8, 64},	   /* data, 32 KiB */
+		{2, 1, 8, 64},	   /* instructions, 32 KiB */
+		{3, 2, 16, 1024},  /* 1 MiB */
+		{3, 3, 16, 16384}, /* 16 MiB */
 	};
 
 	if (subleaf >= sizeof(caches) / sizeof(caches[0]))
@@ -230,7 +235,7 @@ static void basic_leaf(const struct hw_machine *m, u32 leaf, u32 subleaf, struct
 
 static void extended_features(const struct hw_machine *m, struct hw_cpuid *out)
 {
-	struct hw_cpuid one = { 0 };
+	struct hw_cpuid one = {0};
 
 	add_features(0x80000001, 0, out);
 	if (intel(m))
@@ -292,7 +297,7 @@ void hw_cpuid(const struct hw_machine *m, u32 leaf, u32 subleaf, struct hw_cpuid
 {
 	u32 range = leaf & 0x80000000;
 
-	*out = (struct hw_cpuid){ 0 };
+	*out = (struct hw_cpuid){0};
 	if (leaf > hw_cpuid_max(m, range))
 		return;
 	if (range)

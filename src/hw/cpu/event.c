@@ -19,7 +19,7 @@ static bool is_software(const struct hw_event *e)
 
 int cpu_raise(struct hw_cpu *c, u8 vector)
 {
-	c->fault = (struct cpu_fault){ .vector = vector };
+	c->fault = (struct cpu_fault){.vector = vector};
 	return EXEC_FAULT;
 }
 
@@ -28,13 +28,13 @@ int cpu_raise_error(struct hw_cpu *c, u8 vector, u32 error)
 	/* EXT: the exception came up while an event external to the program was being delivered (SDM 3A 6.13) */
 	if (c->in_delivery && has_external_bit(vector) && !is_software(&c->delivering))
 		error |= 1;
-	c->fault = (struct cpu_fault){ .vector = vector, .has_error = true, .error = error };
+	c->fault = (struct cpu_fault){.vector = vector, .has_error = true, .error = error};
 	return EXEC_FAULT;
 }
 
 int cpu_page_fault(struct hw_cpu *c, u64 lin, u32 error)
 {
-	c->fault = (struct cpu_fault){ .vector = X86_PF, .has_error = true, .error = error, .cr2 = lin };
+	c->fault = (struct cpu_fault){.vector = X86_PF, .has_error = true, .error = error, .cr2 = lin};
 	return EXEC_FAULT;
 }
 
@@ -63,10 +63,10 @@ static enum event_class exception_class(u8 vector)
 
 /* SDM 3A Table 6-5 */
 static const enum event_outcome outcomes[CLASS_COUNT][CLASS_COUNT] = {
-	[CLASS_BENIGN] = { SECOND_ALONE, SECOND_ALONE, SECOND_ALONE, SECOND_ALONE },
-	[CLASS_CONTRIBUTORY] = { SECOND_ALONE, BECOMES_DOUBLE_FAULT, SECOND_ALONE, SECOND_ALONE },
-	[CLASS_PAGE_FAULT] = { SECOND_ALONE, BECOMES_DOUBLE_FAULT, BECOMES_DOUBLE_FAULT, SECOND_ALONE },
-	[CLASS_DOUBLE_FAULT] = { SECOND_ALONE, BECOMES_SHUTDOWN, BECOMES_SHUTDOWN, BECOMES_SHUTDOWN },
+	[CLASS_BENIGN] = {SECOND_ALONE, SECOND_ALONE, SECOND_ALONE, SECOND_ALONE},
+	[CLASS_CONTRIBUTORY] = {SECOND_ALONE, BECOMES_DOUBLE_FAULT, SECOND_ALONE, SECOND_ALONE},
+	[CLASS_PAGE_FAULT] = {SECOND_ALONE, BECOMES_DOUBLE_FAULT, BECOMES_DOUBLE_FAULT, SECOND_ALONE},
+	[CLASS_DOUBLE_FAULT] = {SECOND_ALONE, BECOMES_SHUTDOWN, BECOMES_SHUTDOWN, BECOMES_SHUTDOWN},
 };
 
 enum event_outcome event_combine(const struct hw_event *first, u8 second)
@@ -155,7 +155,7 @@ static int deliver_chain(struct hw_cpu *c, struct event_frame frame)
 		if (outcome == BECOMES_DOUBLE_FAULT) {
 			if (c->fault.vector == X86_PF)
 				c->arch.cr2 = c->fault.cr2;
-			c->fault = (struct cpu_fault){ .vector = X86_DF, .has_error = true };
+			c->fault = (struct cpu_fault){.vector = X86_DF, .has_error = true};
 		}
 		if (intercepted(c, c->fault.vector)) {
 			r = exit_exception(c, &c->fault);
@@ -163,14 +163,15 @@ static int deliver_chain(struct hw_cpu *c, struct event_frame frame)
 			return r;
 		}
 		exception_effects(c, &c->fault);
-		frame = (struct event_frame){ .event = fault_event(&c->fault), .rip = c->arch.rip, .rf = pushes_rf(&c->fault) };
+		frame = (struct event_frame){
+			.event = fault_event(&c->fault), .rip = c->arch.rip, .rf = pushes_rf(&c->fault)};
 	}
 }
 
 int cpu_deliver_fault(struct hw_cpu *c, u64 next_rip)
 {
 	struct cpu_fault f = c->fault;
-	struct event_frame frame = { .event = fault_event(&f), .rf = pushes_rf(&f) };
+	struct event_frame frame = {.event = fault_event(&f), .rf = pushes_rf(&f)};
 
 	frame.rip = f.trap || f.software ? next_rip : c->arch.rip;
 	if (f.software && f.vector != X86_DB) {
@@ -193,7 +194,7 @@ int cpu_deliver_fault(struct hw_cpu *c, u64 next_rip)
 
 int cpu_deliver_event(struct hw_cpu *c, const struct hw_event *event)
 {
-	struct event_frame frame = { .event = *event, .rip = c->arch.rip };
+	struct event_frame frame = {.event = *event, .rip = c->arch.rip};
 
 	if (is_software(event))
 		frame.rip += event->insn_len;
@@ -210,8 +211,8 @@ int cpu_deliver_event(struct hw_cpu *c, const struct hw_event *event)
 
 int cpu_deliver_software(struct hw_cpu *c, enum hw_event_type type, u8 vector, unsigned int len)
 {
-	const struct cpu_fault f = { .vector = vector, .software = true };
-	struct hw_event event = { .valid = true, .type = type, .vector = vector, .insn_len = len };
+	const struct cpu_fault f = {.vector = vector, .software = true};
+	struct hw_event event = {.valid = true, .type = type, .vector = vector, .insn_len = len};
 
 	if (type == HW_EVENT_SOFTINT || !intercepted(c, vector))
 		return cpu_deliver_event(c, &event);
@@ -326,13 +327,13 @@ static void step_begin(struct hw_cpu *c)
 
 static int deliver_debug(struct hw_cpu *c, u64 dr6, bool trap)
 {
-	c->fault = (struct cpu_fault){ .vector = X86_DB, .dr6 = dr6, .trap = trap };
+	c->fault = (struct cpu_fault){.vector = X86_DB, .dr6 = dr6, .trap = trap};
 	return cpu_deliver_fault(c, c->arch.rip);
 }
 
 static int check_interrupts(struct hw_cpu *c)
 {
-	struct hw_event event = { .valid = true, .type = HW_EVENT_EXTINT };
+	struct hw_event event = {.valid = true, .type = HW_EVENT_EXTINT};
 
 	if (c->ctl.nmi_window && hw_cpu_can_nmi(c))
 		return cpu_exit_window(c, true);
@@ -346,10 +347,11 @@ static int check_interrupts(struct hw_cpu *c)
 	return cpu_deliver_event(c, &event);
 }
 
-/* HLT that does not exit: nothing wakes the processor but an interrupt or a kick, and neither is worth less than this. */
+/* HLT that does not exit: nothing wakes the processor but an interrupt or a kick, and neither is worth less than this.
+ */
 static int stay_halted(void)
 {
-	const struct timespec nap = { .tv_nsec = 50000 };
+	const struct timespec nap = {.tv_nsec = 50000};
 
 	nanosleep(&nap, NULL);
 	return EXEC_AGAIN;

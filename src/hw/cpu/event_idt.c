@@ -6,9 +6,9 @@ struct gate {
 	u16 sel;
 	u64 offset;
 	unsigned int ist;
-	bool keeps_if; /* trap gate */
+	bool keeps_if;	   /* trap gate */
 	unsigned int size; /* of a frame element */
-	u32 error; /* of faults about the gate itself: vector * 8 + IDT */
+	u32 error;	   /* of faults about the gate itself: vector * 8 + IDT */
 };
 
 static bool dpl_checked(const struct hw_event *e)
@@ -38,8 +38,8 @@ static void delivered(struct hw_cpu *c, const struct event_frame *frame, bool ke
 static int deliver_real(struct hw_cpu *c, const struct event_frame *frame)
 {
 	u32 offset = frame->event.vector * 4;
-	struct stack st = { .ss = c->arch.seg[HW_SS], .sp = c->arch.gpr[HW_RSP], .vector = X86_SS };
-	struct frame f = { 0 };
+	struct stack st = {.ss = c->arch.seg[HW_SS], .sp = c->arch.gpr[HW_RSP], .vector = X86_SS};
+	struct frame f = {0};
 	u16 target[2];
 
 	if (offset + 3 > c->arch.idtr.limit)
@@ -145,9 +145,9 @@ static int handler_segment(struct hw_cpu *c, const struct gate *g, u64 *desc, un
 
 static int deliver64(struct hw_cpu *c, const struct event_frame *frame)
 {
-	struct stack st = { .wide = true, .sp = c->arch.gpr[HW_RSP], .vector = X86_SS };
-	struct frame f = { 0 };
-	struct gate g = { 0 };
+	struct stack st = {.wide = true, .sp = c->arch.gpr[HW_RSP], .vector = X86_SS};
+	struct frame f = {0};
+	struct gate g = {0};
 	u64 desc;
 
 	SYS_TRY(read_gate64(c, frame, &g));
@@ -206,10 +206,10 @@ static void leave_vm86(struct hw_cpu *c)
 
 static int deliver32(struct hw_cpu *c, const struct event_frame *frame)
 {
-	struct stack st = { .ss = c->arch.seg[HW_SS], .sp = c->arch.gpr[HW_RSP], .vector = X86_SS };
+	struct stack st = {.ss = c->arch.seg[HW_SS], .sp = c->arch.gpr[HW_RSP], .vector = X86_SS};
 	bool vm86 = c->mode & MODE_VM86, inner;
-	struct frame f = { 0 };
-	struct gate g = { 0 };
+	struct frame f = {0};
+	struct gate g = {0};
 	struct hw_segment cs;
 	u64 desc;
 

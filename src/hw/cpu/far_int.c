@@ -2,7 +2,8 @@
 /* far_int: INT n, INT3, INTO, INT1 and the table of far transfers. */
 #include "hw/cpu/sys.h"
 
-/* SDM 3A 20.3.3, Table 20-2: with CR4.VME a clear bit in the TSS' redirection bitmap keeps INT n in the VM86 program. */
+/* SDM 3A 20.3.3, Table 20-2: with CR4.VME a clear bit in the TSS' redirection bitmap keeps INT n in the VM86 program.
+ */
 static int redirected(struct hw_cpu *c, u8 vector, bool *redirect)
 {
 	const struct hw_segment *tr = &c->arch.seg[HW_TR];
@@ -29,8 +30,8 @@ static int interrupt_vm86(struct hw_cpu *c, u8 vector, unsigned int len)
 {
 	bool virtual_if = cpu_iopl(c) < 3;
 	u64 flags = cpu_get_rflags(c);
-	struct stack st = { .ss = c->arch.seg[HW_SS], .sp = c->arch.gpr[HW_RSP], .cpl = 3, .vector = X86_SS };
-	struct frame f = { 0 };
+	struct stack st = {.ss = c->arch.seg[HW_SS], .sp = c->arch.gpr[HW_RSP], .cpl = 3, .vector = X86_SS};
+	struct frame f = {0};
 	u16 target[2];
 
 	SYS_TRY(cpu_read(c, vector * 4, target, 4));
@@ -79,24 +80,22 @@ int far_into(struct hw_cpu *c, const struct insn *i)
 int far_int1(struct hw_cpu *c, const struct insn *i)
 {
 	/* VMX exits in front of it, as for every software exception; SVM behind it, as for a trap */
-	c->fault = (struct cpu_fault){ .vector = X86_DB, .software = cpu_is_intel(c), .trap = !cpu_is_intel(c) };
+	c->fault = (struct cpu_fault){.vector = X86_DB, .software = cpu_is_intel(c), .trap = !cpu_is_intel(c)};
 	return EXEC_FAULT;
 }
 
-#define FAR_DESC(m, f, fl, function) { .mnemonic = ZYDIS_MNEMONIC_##m, .feature = FEAT_##f, .flags = fl, .fn = function }
+#define FAR_DESC(m, f, fl, function)                                                                                   \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##m, .feature = FEAT_##f, .flags = fl, .fn = function                       \
+	}
 
 static const struct insn_desc descs[] = {
-	FAR_DESC(IRET, ALWAYS, INSN_END, far_iret),
-	FAR_DESC(IRETD, ALWAYS, INSN_END, far_iret),
-	FAR_DESC(IRETQ, ALWAYS, INSN_END, far_iret),
-	FAR_DESC(INT, ALWAYS, INSN_END, far_int),
-	FAR_DESC(INT3, ALWAYS, INSN_END, far_int3),
-	FAR_DESC(INTO, ALWAYS, INSN_END | INSN_NO64, far_into),
-	FAR_DESC(INT1, ALWAYS, INSN_END, far_int1),
-	FAR_DESC(SYSCALL, SYSCALL, INSN_END, far_syscall),
-	FAR_DESC(SYSRET, SYSCALL, INSN_END, far_sysret),
-	FAR_DESC(SYSENTER, SEP, INSN_END, far_sysenter),
+	FAR_DESC(IRET, ALWAYS, INSN_END, far_iret),	 FAR_DESC(IRETD, ALWAYS, INSN_END, far_iret),
+	FAR_DESC(IRETQ, ALWAYS, INSN_END, far_iret),	 FAR_DESC(INT, ALWAYS, INSN_END, far_int),
+	FAR_DESC(INT3, ALWAYS, INSN_END, far_int3),	 FAR_DESC(INTO, ALWAYS, INSN_END | INSN_NO64, far_into),
+	FAR_DESC(INT1, ALWAYS, INSN_END, far_int1),	 FAR_DESC(SYSCALL, SYSCALL, INSN_END, far_syscall),
+	FAR_DESC(SYSRET, SYSCALL, INSN_END, far_sysret), FAR_DESC(SYSENTER, SEP, INSN_END, far_sysenter),
 	FAR_DESC(SYSEXIT, SEP, INSN_END, far_sysexit),
 };
 
-const struct insn_table far_insns = { .desc = descs, .count = sizeof(descs) / sizeof(descs[0]) };
+const struct insn_table far_insns = {.desc = descs, .count = sizeof(descs) / sizeof(descs[0])};

@@ -29,7 +29,7 @@ static int read_target(struct hw_cpu *c, const struct insn *i, struct target *t)
 	u8 raw[10];
 	u64 lin;
 
-	*t = (struct target){ 0 };
+	*t = (struct target){0};
 	if (i->op[0].kind == OPND_FAR) {
 		const u8 *end = i->bytes + i->len; /* the selector comes last */
 
@@ -67,7 +67,7 @@ static void commit_cs(struct hw_cpu *c, const struct hw_segment *cs, u64 rip)
 static int transfer_real(struct hw_cpu *c, const struct insn *i, const struct target *t, bool call)
 {
 	struct stack st = current_stack(c);
-	struct frame f = { 0 };
+	struct frame f = {0};
 
 	if (t->rip > c->arch.seg[HW_CS].limit)
 		return cpu_gp(c, 0);
@@ -107,7 +107,7 @@ static int check_code(struct hw_cpu *c, u16 sel, u64 desc)
 static int transfer_code(struct hw_cpu *c, const struct insn *i, const struct target *t, u64 desc, bool call)
 {
 	struct stack st = current_stack(c);
-	struct frame f = { 0 };
+	struct frame f = {0};
 	struct hw_segment cs;
 
 	SYS_TRY(check_code(c, t->sel, desc));
@@ -137,7 +137,7 @@ struct call_gate {
 /* Upper half of a 16-byte gate: the type field there must be zero (SDM 3A 5.8.3.1). */
 static int read_gate(struct hw_cpu *c, u16 sel, u64 low, struct call_gate *g)
 {
-	struct descriptor d = { .low = low };
+	struct descriptor d = {.low = low};
 	u32 error = sel & ~3;
 
 	if (desc_dpl(low) < c->cpl || desc_dpl(low) < (sel & 3u))
@@ -186,7 +186,7 @@ static int copy_params(struct hw_cpu *c, const struct call_gate *g, struct stack
 	u64 mask = c->mode & MODE_SS32 ? 0xffffffff : 0xffff;
 
 	for (unsigned int n = g->params; n-- > 0;) {
-		struct frame f = { 0 };
+		struct frame f = {0};
 		u64 lin, value = 0;
 
 		SYS_TRY(cpu_linear(c, HW_SS, (c->arch.gpr[HW_RSP] + n * g->size) & mask, g->size, ACC_READ, &lin));
@@ -218,8 +218,8 @@ static int gate_stack(struct hw_cpu *c, struct stack *st)
 
 static int call_inner(struct hw_cpu *c, const struct insn *i, struct call_gate *g, const struct hw_segment *cs)
 {
-	struct stack st = { .cpl = desc_dpl(g->desc), .vector = X86_SS };
-	struct frame f = { 0 };
+	struct stack st = {.cpl = desc_dpl(g->desc), .vector = X86_SS};
+	struct frame f = {0};
 
 	SYS_TRY(gate_stack(c, &st));
 	frame_push(&f, c->arch.seg[HW_SS].selector);
@@ -239,8 +239,8 @@ static int call_inner(struct hw_cpu *c, const struct insn *i, struct call_gate *
 static int transfer_gate(struct hw_cpu *c, const struct insn *i, u16 sel, u64 low, bool call)
 {
 	struct stack st = current_stack(c);
-	struct call_gate g = { 0 };
-	struct frame f = { 0 };
+	struct call_gate g = {0};
+	struct frame f = {0};
 	struct hw_segment cs;
 	bool inner;
 

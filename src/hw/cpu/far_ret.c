@@ -13,7 +13,7 @@ static struct unwind unwind_begin(const struct hw_cpu *c, unsigned int size)
 {
 	u64 mask = cpu_cs64(c) ? ~0ull : c->mode & MODE_SS32 ? 0xffffffff : 0xffff;
 
-	return (struct unwind){ .sp = c->arch.gpr[HW_RSP] & mask, .mask = mask, .size = size };
+	return (struct unwind){.sp = c->arch.gpr[HW_RSP] & mask, .mask = mask, .size = size};
 }
 
 static int unwind_read(struct hw_cpu *c, struct unwind *u, u64 *out, unsigned int count)
@@ -77,7 +77,7 @@ static int return_stack(struct hw_cpu *c, u16 sel, unsigned int rpl, bool to64, 
 /* SDM 2B RET, RETURN-TO-OUTER-PRIVILEGE: data segments that the new privilege may not use become null. */
 static void drop_segments(struct hw_cpu *c, unsigned int cpl)
 {
-	static const u8 sregs[] = { HW_ES, HW_DS, HW_FS, HW_GS };
+	static const u8 sregs[] = {HW_ES, HW_DS, HW_FS, HW_GS};
 
 	for (unsigned int n = 0; n < sizeof(sregs); n++) {
 		struct hw_segment *s = &c->arch.seg[sregs[n]];
@@ -86,7 +86,7 @@ static void drop_segments(struct hw_cpu *c, unsigned int cpl)
 		if (s->attr & SEG_UNUSABLE || sel_null(s->selector))
 			s->selector = 0;
 		else if (!conforming && SEG_DPL(s->attr) < cpl)
-			*s = (struct hw_segment){ .base = s->base, .attr = SEG_UNUSABLE };
+			*s = (struct hw_segment){.base = s->base, .attr = SEG_UNUSABLE};
 	}
 }
 
@@ -201,7 +201,8 @@ static int iret_real(struct hw_cpu *c, const struct insn *i)
 	return EXEC_JUMP;
 }
 
-/* VM86: IOPL 3 is needed, or the virtual interrupt flag of CR4.VME with a 16-bit operand (SDM 3A 20.3.1, Table 20-2). */
+/* VM86: IOPL 3 is needed, or the virtual interrupt flag of CR4.VME with a 16-bit operand (SDM 3A 20.3.1, Table 20-2).
+ */
 static int iret_vm86(struct hw_cpu *c, const struct insn *i)
 {
 	struct unwind u = unwind_begin(c, i->opsize);
@@ -242,7 +243,7 @@ static void load_vm86_segment(struct hw_cpu *c, unsigned int sreg, u16 sel)
 /* EFLAGS.VM in the image, at CPL 0, outside IA-32e mode. v: EIP, CS, EFLAGS. */
 static int iret_to_vm86(struct hw_cpu *c, struct unwind *u, const u64 *v)
 {
-	static const u8 sregs[] = { HW_ES, HW_DS, HW_FS, HW_GS };
+	static const u8 sregs[] = {HW_ES, HW_DS, HW_FS, HW_GS};
 	u64 w[6]; /* ESP, SS, ES, DS, FS, GS */
 
 	SYS_TRY(unwind_read(c, u, w, 6));
@@ -254,8 +255,9 @@ static int iret_to_vm86(struct hw_cpu *c, struct unwind *u, const u64 *v)
 	load_vm86_segment(c, HW_CS, v[1]);
 	c->arch.gpr[HW_RSP] = (u32)w[0];
 	c->arch.rip = (u16)v[0];
-	iret_done(c, v[2], FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC |
-				   FLAG_VIF | FLAG_VIP | FLAG_ID);
+	iret_done(c, v[2],
+		  FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC |
+			  FLAG_VIF | FLAG_VIP | FLAG_ID);
 	return EXEC_JUMP;
 }
 

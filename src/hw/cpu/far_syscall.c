@@ -9,17 +9,17 @@ static struct hw_segment flat_code(u16 sel, unsigned int cpl, bool wide)
 {
 	u32 attr = wide ? (ATTR_CODE & ~SEG_DB) | SEG_L : ATTR_CODE;
 
-	return (struct hw_segment){ .selector = sel, .limit = 0xffffffff, .attr = attr | cpl << 5 };
+	return (struct hw_segment){.selector = sel, .limit = 0xffffffff, .attr = attr | cpl << 5};
 }
 
 static struct hw_segment flat_data(u16 sel, unsigned int cpl)
 {
-	return (struct hw_segment){ .selector = sel, .limit = 0xffffffff, .attr = ATTR_DATA | cpl << 5 };
+	return (struct hw_segment){.selector = sel, .limit = 0xffffffff, .attr = ATTR_DATA | cpl << 5};
 }
 
 /*
- * The trap of these two depends on TF as they leave it: a kernel whose SFMASK clears TF is not trapped at its entry, and
- * SYSRET traps in place of the SYSCALL that it ends (APM2 13.1.4).
+ * The trap of these two depends on TF as they leave it: a kernel whose SFMASK clears TF is not trapped at its entry,
+ * and SYSRET traps in place of the SYSCALL that it ends (APM2 13.1.4).
  */
 static void step_by_new_tf(struct hw_cpu *c)
 {
@@ -88,8 +88,8 @@ static int sysret_legacy(struct hw_cpu *c)
 
 int far_sysret(struct hw_cpu *c, const struct insn *i)
 {
-	const u64 mask = FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_VIF | FLAG_VIP |
-			 FLAG_ID;
+	const u64 mask = FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_VIF |
+			 FLAG_VIP | FLAG_ID;
 	bool wide = i->opsize == 8;
 	u16 sel = c->arch.star >> 48;
 	u64 rip = c->arch.gpr[HW_RCX], flags;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * io: IN, OUT, INS, OUTS (SDM 1 ch. 18). Each element leaves the processor as one access; the restarted instruction finds
- * its result recorded.
+ * io: IN, OUT, INS, OUTS (SDM 1 ch. 18). Each element leaves the processor as one access; the restarted instruction
+ * finds its result recorded.
  */
 #include "hw/cpu/sys.h"
 
@@ -143,11 +143,14 @@ static int io_outs(struct hw_cpu *c, const struct insn *i)
 	return element_done(c, i);
 }
 
-#define IO_DESC(m, function) { .mnemonic = ZYDIS_MNEMONIC_##m, .feature = FEAT_ALWAYS, .flags = INSN_END, .fn = function }
+#define IO_DESC(m, function)                                                                                           \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##m, .feature = FEAT_ALWAYS, .flags = INSN_END, .fn = function              \
+	}
 
 static const struct insn_desc descs[] = {
-	IO_DESC(IN, io_in),	  IO_DESC(OUT, io_out),	    IO_DESC(INSB, io_ins),    IO_DESC(INSW, io_ins),
-	IO_DESC(INSD, io_ins),	  IO_DESC(OUTSB, io_outs),  IO_DESC(OUTSW, io_outs),  IO_DESC(OUTSD, io_outs),
+	IO_DESC(IN, io_in),    IO_DESC(OUT, io_out),	IO_DESC(INSB, io_ins),	 IO_DESC(INSW, io_ins),
+	IO_DESC(INSD, io_ins), IO_DESC(OUTSB, io_outs), IO_DESC(OUTSW, io_outs), IO_DESC(OUTSD, io_outs),
 };
 
-const struct insn_table io_insns = { .desc = descs, .count = sizeof(descs) / sizeof(descs[0]) };
+const struct insn_table io_insns = {.desc = descs, .count = sizeof(descs) / sizeof(descs[0])};

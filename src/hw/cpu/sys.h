@@ -43,10 +43,10 @@
 #define CR4_SMEP       (1u << 20)
 #define CR4_SMAP       (1u << 21)
 
-#define EFER_SCE (1u << 0)
-#define EFER_LME (1u << 8)
-#define EFER_LMA (1u << 10)
-#define EFER_NXE (1u << 11)
+#define EFER_SCE    (1u << 0)
+#define EFER_LME    (1u << 8)
+#define EFER_LMA    (1u << 10)
+#define EFER_NXE    (1u << 11)
 #define EFER_AIBRSE (1u << 21)
 
 #define DR6_FIXED 0xffff0ff0u
@@ -72,8 +72,18 @@
 
 /* Types of system descriptors, SDM 3A Table 3-2. */
 enum {
-	SYS_TSS16 = 1, SYS_LDT = 2, SYS_TSS16_BUSY = 3, SYS_CALL16 = 4, SYS_TASK_GATE = 5, SYS_INT16 = 6, SYS_TRAP16 = 7,
-	SYS_TSS32 = 9, SYS_TSS32_BUSY = 11, SYS_CALL32 = 12, SYS_INT32 = 14, SYS_TRAP32 = 15,
+	SYS_TSS16 = 1,
+	SYS_LDT = 2,
+	SYS_TSS16_BUSY = 3,
+	SYS_CALL16 = 4,
+	SYS_TASK_GATE = 5,
+	SYS_INT16 = 6,
+	SYS_TRAP16 = 7,
+	SYS_TSS32 = 9,
+	SYS_TSS32_BUSY = 11,
+	SYS_CALL32 = 12,
+	SYS_INT32 = 14,
+	SYS_TRAP32 = 15,
 };
 
 static inline bool cpu_canonical(const struct hw_cpu *c, u64 a)
@@ -89,11 +99,11 @@ static inline unsigned int cpu_iopl(const struct hw_cpu *c)
 }
 
 /* EXEC_OK as the result of a function that returns EXEC_OK or an error. */
-#define SYS_TRY(expr)                          \
-	do {                                   \
-		int sys_try_ = (expr);         \
-		if (sys_try_)                  \
-			return sys_try_;       \
+#define SYS_TRY(expr)                                                                                                  \
+	do {                                                                                                           \
+		int sys_try_ = (expr);                                                                                 \
+		if (sys_try_)                                                                                          \
+			return sys_try_;                                                                               \
 	} while (0)
 
 /* ---------------------------------------------------------------- memory (sys_seg.c) */
@@ -112,15 +122,42 @@ struct descriptor {
 	u64 high; /* the second half, where the caller asked for it */
 };
 
-static inline unsigned int desc_type(u64 d) { return d >> 40 & 15; }
-static inline unsigned int desc_dpl(u64 d) { return d >> 45 & 3; }
-static inline bool desc_present(u64 d) { return d >> 47 & 1; }
-static inline bool desc_is_segment(u64 d) { return d >> 44 & 1; }
-static inline bool desc_is_code(u64 d) { return (d >> 43 & 3) == 3; }
-static inline bool desc_conforming(u64 d) { return d >> 42 & 1; }
-static inline bool desc_long(u64 d) { return d >> 53 & 1; }
-static inline bool desc_big(u64 d) { return d >> 54 & 1; }
-static inline bool sel_null(u16 sel) { return (sel & ~3) == 0; }
+static inline unsigned int desc_type(u64 d)
+{
+	return d >> 40 & 15;
+}
+static inline unsigned int desc_dpl(u64 d)
+{
+	return d >> 45 & 3;
+}
+static inline bool desc_present(u64 d)
+{
+	return d >> 47 & 1;
+}
+static inline bool desc_is_segment(u64 d)
+{
+	return d >> 44 & 1;
+}
+static inline bool desc_is_code(u64 d)
+{
+	return (d >> 43 & 3) == 3;
+}
+static inline bool desc_conforming(u64 d)
+{
+	return d >> 42 & 1;
+}
+static inline bool desc_long(u64 d)
+{
+	return d >> 53 & 1;
+}
+static inline bool desc_big(u64 d)
+{
+	return d >> 54 & 1;
+}
+static inline bool sel_null(u16 sel)
+{
+	return (sel & ~3) == 0;
+}
 
 /* Descriptor of `sel` from the GDT or LDT; outside the table: exception `vector` with error code `sel`. */
 int desc_read(struct hw_cpu *c, u16 sel, u8 vector, u64 *desc);
@@ -135,7 +172,10 @@ int desc_set_accessed(struct hw_cpu *c, u16 sel, u64 *desc);
 int desc_write_type(struct hw_cpu *c, u16 sel, u64 desc);
 
 /* A stack in the TSS for a switch to `cpl` (SDM 3A 5.8.5, 6.12.1, 6.14.2). */
-struct tss_stack { u64 sp; u16 ss; };
+struct tss_stack {
+	u64 sp;
+	u16 ss;
+};
 int tss_read_stack(struct hw_cpu *c, unsigned int cpl, struct tss_stack *out);
 int tss_read_stack64(struct hw_cpu *c, unsigned int index, u64 *rsp); /* 0..2: RSPn; 4..10: IST1..7 at index - 3 */
 
@@ -149,7 +189,7 @@ bool code_offset_ok(const struct hw_cpu *c, const struct hw_segment *cs, u64 rip
 /* SS of a stack segment as 64-bit mode loads it with a null selector. */
 static inline struct hw_segment null_segment(u16 sel, unsigned int dpl)
 {
-	return (struct hw_segment){ .selector = sel, .attr = SEG_UNUSABLE | dpl << 5 };
+	return (struct hw_segment){.selector = sel, .attr = SEG_UNUSABLE | dpl << 5};
 }
 
 /* ---------------------------------------------------------------- a frame on a stack */
@@ -159,14 +199,17 @@ struct frame {
 	u64 slot[12]; /* in the order of the pushes */
 	unsigned int count;
 };
-static inline void frame_push(struct frame *f, u64 v) { f->slot[f->count++] = v; }
+static inline void frame_push(struct frame *f, u64 v)
+{
+	f->slot[f->count++] = v;
+}
 
 struct stack {
 	struct hw_segment ss;
 	u64 sp;
 	unsigned int cpl;
-	bool wide;	/* 64-bit stack: no segment */
-	u8 vector;	/* raised when the frame does not fit: #SS with `error` */
+	bool wide; /* 64-bit stack: no segment */
+	u8 vector; /* raised when the frame does not fit: #SS with `error` */
 	u32 error;
 };
 /* Writes the frame of `size`-byte elements below st->sp and moves st->sp. */
@@ -174,18 +217,14 @@ int frame_write(struct hw_cpu *c, struct stack *st, const struct frame *f, unsig
 
 /* ---------------------------------------------------------------- transfers and state */
 
-/* Conditions of a hardware task switch are met: the exit (SDM 3C 25.2). Source: 0 CALL, 1 IRET, 2 JMP, 3 task gate in the IDT. */
+/* Conditions of a hardware task switch are met: the exit (SDM 3C 25.2). Source: 0 CALL, 1 IRET, 2 JMP, 3 task gate in
+ * the IDT. */
 int sys_task_switch(struct hw_cpu *c, u16 tss, unsigned int source, unsigned int insn_len);
 void sys_request_event(struct hw_cpu *c);
 /* The bits in `mask` of RFLAGS from `value`; the others that changed. Derived state is the caller's affair. */
 u64 sys_merge_rflags(struct hw_cpu *c, u64 value, u64 mask);
 /* Does DR7 enable a breakpoint on instructions / anything? */
 bool dr7_has_code_breakpoint(const struct hw_cpu *c);
-/* Bits that are not reserved, by what features.def implements. */
-u64 cpu_cr4_supported(void);
-u64 cpu_efer_supported(const struct hw_cpu *c);
-/* PAE paging: the four PDPTEs at `cr3` (SDM 3A 4.4.1). #GP(0) if reserved bits are set. */
-int cpu_load_pdptrs(struct hw_cpu *c, u64 cr3);
 
 /* Instruction functions named by the tables. */
 #define SYS_INSN(name) int name(struct hw_cpu *c, const struct insn *i)

@@ -29,10 +29,11 @@ static bool pae_paging(u64 cr0, u64 cr4, u64 efer)
 	return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA);
 }
 
-int cpu_load_pdptrs(struct hw_cpu *c, u64 cr3)
+/* The four PDPTEs at `cr3` (SDM 3A 4.4.1). #GP(0) if reserved bits are set. */
+static int load_pdptrs(struct hw_cpu *c, u64 cr3)
 {
 	const u64 reserved = beyond_physical(c) | 0x1e6; /* SDM 3A Table 4-8: 2:1, 8:5 */
-	struct access a = { .acc = ACC_READ, .size = 32, .gpa = gpa(cr3 & 0xffffffe0), .table = true };
+	struct access a = {.acc = ACC_READ, .size = 32, .gpa = gpa(cr3 & 0xffffffe0), .table = true};
 	u64 pdpte[4];
 
 	access_claim(c, &a);
@@ -86,7 +87,7 @@ static int write_cr0(struct hw_cpu *c, const struct cr_write *w)
 		return cpu_gp(c, 0);
 	SYS_TRY(paging_switch(c, value, &efer));
 	if (pae_paging(value, c->arch.cr4, efer) && changed & (CR0_PG | CR0_CD | CR0_NW))
-		SYS_TRY(cpu_load_pdptrs(c, c->arch.cr3));
+		SYS_TRY(load_pdptrs(c, c->arch.cr3));
 	c->arch.cr0 = value;
 	c->arch.efer = efer;
 	if (changed & (CR0_PG | CR0_WP | CR0_PE))
@@ -97,7 +98,7 @@ static int write_cr0(struct hw_cpu *c, const struct cr_write *w)
 
 int sys_lmsw(struct hw_cpu *c, const struct insn *i)
 {
-	struct cr_write w = { .gpr = CR_EXIT_LMSW, .insn_len = i->len };
+	struct cr_write w = {.gpr = CR_EXIT_LMSW, .insn_len = i->len};
 	u64 msw;
 
 	SYS_TRY(insn_read(c, i, 0, &msw));
@@ -142,7 +143,7 @@ static int write_cr3(struct hw_cpu *c, const struct cr_write *w)
 	if (cpu_long_mode(c) && value & beyond_physical(c))
 		return cpu_gp(c, 0);
 	if (pae_paging(c->arch.cr0, c->arch.cr4, c->arch.efer))
-		SYS_TRY(cpu_load_pdptrs(c, value));
+		SYS_TRY(load_pdptrs(c, value));
 	/* the TLB has no PCIDs: entries of another address space may stay only if it is the same one */
 	if (!keep || value != c->arch.cr3)
 		cpu_tlb_flush_nonglobal(c);
@@ -152,15 +153,19 @@ static int write_cr3(struct hw_cpu *c, const struct cr_write *w)
 
 /* ---------------------------------------------------------------- CR4 */
 
-u64 cpu_cr4_supported(void)
+/* Bits that are not reserved, by what features.def implements. */
+static u64 cr4_supported(void)
 {
-	static const struct { u8 feature; u32 bits; } map[] = {
-		{ FEAT_VME, CR4_VME | CR4_PVI }, { FEAT_TSC, CR4_TSD },	     { FEAT_DE, CR4_DE },
-		{ FEAT_PSE, CR4_PSE },		 { FEAT_PAE, CR4_PAE },	     { FEAT_MCE, CR4_MCE },
-		{ FEAT_PGE, CR4_PGE },		 { FEAT_FXSR, CR4_OSFXSR },  { FEAT_SSE, CR4_OSXMMEXCPT },
-		{ FEAT_UMIP, CR4_UMIP },	 { FEAT_LA57, CR4_LA57 },    { FEAT_FSGSBASE, CR4_FSGSBASE },
-		{ FEAT_PCID, CR4_PCIDE },	 { FEAT_XSAVE, CR4_OSXSAVE }, { FEAT_SMEP, CR4_SMEP },
-		{ FEAT_SMAP, CR4_SMAP },	 { FEAT_ALWAYS, CR4_PCE },
+	static const struct {
+		u8 feature;
+		u32 bits;
+	} map[] = {
+		{FEAT_VME, CR4_VME | CR4_PVI}, {FEAT_TSC, CR4_TSD},	  {FEAT_DE, CR4_DE},
+		{FEAT_PSE, CR4_PSE},	       {FEAT_PAE, CR4_PAE},	  {FEAT_MCE, CR4_MCE},
+		{FEAT_PGE, CR4_PGE},	       {FEAT_FXSR, CR4_OSFXSR},	  {FEAT_SSE, CR4_OSXMMEXCPT},
+		{FEAT_UMIP, CR4_UMIP},	       {FEAT_LA57, CR4_LA57},	  {FEAT_FSGSBASE, CR4_FSGSBASE},
+		{FEAT_PCID, CR4_PCIDE},	       {FEAT_XSAVE, CR4_OSXSAVE}, {FEAT_SMEP, CR4_SMEP},
+		{FEAT_SMAP, CR4_SMAP},	       {FEAT_ALWAYS, CR4_PCE},
 	};
 	u64 bits = 0;
 
@@ -174,7 +179,7 @@ static bool cr4_valid(const struct hw_cpu *c, u64 value)
 {
 	u64 changed = value ^ c->arch.cr4;
 
-	if (value & (~cpu_cr4_supported() | c->ctl.cr4_reserved))
+	if (value & (~cr4_supported() | c->ctl.cr4_reserved))
 		return false;
 	if (cpu_long_mode(c) && (!(value & CR4_PAE) || changed & CR4_LA57))
 		return false;
@@ -193,7 +198,7 @@ static int write_cr4(struct hw_cpu *c, const struct cr_write *w)
 	if (!cr4_valid(c, w->value))
 		return cpu_gp(c, 0);
 	if (pae_paging(c->arch.cr0, w->value, c->arch.efer) && changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP))
-		SYS_TRY(cpu_load_pdptrs(c, c->arch.cr3));
+		SYS_TRY(load_pdptrs(c, c->arch.cr3));
 	c->arch.cr4 = w->value;
 	if (changed & translation)
 		cpu_tlb_flush(c);
@@ -216,7 +221,7 @@ static int write_cr8(struct hw_cpu *c, const struct cr_write *w)
 
 static int mov_to_cr(struct hw_cpu *c, const struct insn *i)
 {
-	struct cr_write w = { .gpr = i->op[1].reg, .insn_len = i->len };
+	struct cr_write w = {.gpr = i->op[1].reg, .insn_len = i->len};
 
 	w.value = gpr_get(c, w.gpr, cpu_cs64(c) ? 8 : 4);
 	switch (i->op[0].reg) {

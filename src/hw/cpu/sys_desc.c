@@ -97,18 +97,18 @@ int tss_read_stack(struct hw_cpu *c, unsigned int cpl, struct tss_stack *out)
 	const struct hw_segment *tr = &c->arch.seg[HW_TR];
 	bool wide = tr->attr & 8; /* 32-bit TSS */
 	u32 offset = wide ? 4 + 8 * cpl : 2 + 4 * cpl;
-	u32 raw[2] = { 0 };
+	u32 raw[2] = {0};
 	u16 raw16[2];
 
 	if (offset + (wide ? 5 : 3) > tr->limit)
 		return cpu_raise_error(c, X86_TS, tr->selector & ~3);
 	if (wide) {
 		SYS_TRY(sys_read(c, (u32)(tr->base + offset), raw, 6));
-		*out = (struct tss_stack){ .sp = raw[0], .ss = (u16)raw[1] };
+		*out = (struct tss_stack){.sp = raw[0], .ss = (u16)raw[1]};
 		return EXEC_OK;
 	}
 	SYS_TRY(sys_read(c, (u32)(tr->base + offset), raw16, 4));
-	*out = (struct tss_stack){ .sp = raw16[0], .ss = raw16[1] };
+	*out = (struct tss_stack){.sp = raw16[0], .ss = raw16[1]};
 	return EXEC_OK;
 }
 
@@ -186,10 +186,11 @@ int frame_write(struct hw_cpu *c, struct stack *st, const struct frame *f, unsig
 		return frame_write_wide(c, st, f);
 	for (unsigned int n = 0; n < f->count; n++) {
 		sp = st->wide ? sp - size : (st->sp & ~mask) | ((sp - size) & mask);
-		if (st->wide ? !cpu_canonical(c, sp) || !cpu_canonical(c, sp + size - 1) :
-			       !stack_holds(&st->ss, sp & mask, size))
+		if (st->wide ? !cpu_canonical(c, sp) || !cpu_canonical(c, sp + size - 1)
+			     : !stack_holds(&st->ss, sp & mask, size))
 			return cpu_raise_error(c, st->vector, st->error);
-		SYS_TRY(sys_write_stack(c, st->wide ? sp : (u32)(st->ss.base + (sp & mask)), &f->slot[n], size, st->cpl));
+		SYS_TRY(sys_write_stack(c, st->wide ? sp : (u32)(st->ss.base + (sp & mask)), &f->slot[n], size,
+					st->cpl));
 	}
 	st->sp = sp;
 	return EXEC_OK;

@@ -55,7 +55,7 @@ int sys_mov_dr(struct hw_cpu *c, const struct insn *i)
 	if (c->ctl.dr_exiting)
 		return exit_dr(c, dr, write, gpr, i->len);
 	if (c->arch.dr7 & DR7_GD) {
-		c->fault = (struct cpu_fault){ .vector = X86_DB, .dr6 = DR6_BD };
+		c->fault = (struct cpu_fault){.vector = X86_DB, .dr6 = DR6_BD};
 		return EXEC_FAULT;
 	}
 	if (write)

@@ -115,8 +115,8 @@ int sys_cli(struct hw_cpu *c, const struct insn *i)
 }
 
 /*
- * The instruction behind STI is normally in the same block, which no interrupt comes into: cpu_check_events() at its end
- * finds the shadow over. Only if the block ended here must that instruction be executed alone.
+ * The instruction behind STI is normally in the same block, which no interrupt comes into: cpu_check_events() at its
+ * end finds the shadow over. Only if the block ended here must that instruction be executed alone.
  */
 int sys_sti(struct hw_cpu *c, const struct insn *i)
 {
@@ -292,7 +292,10 @@ static int sys_xsetbv(struct hw_cpu *c, const struct insn *i)
 
 /* ---------------------------------------------------------------- the table */
 
-#define SYS_DESC(m, f, fl, function) { .mnemonic = ZYDIS_MNEMONIC_##m, .feature = FEAT_##f, .flags = fl, .fn = function }
+#define SYS_DESC(m, f, fl, function)                                                                                   \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##m, .feature = FEAT_##f, .flags = fl, .fn = function                       \
+	}
 
 static const struct insn_desc descs[] = {
 	SYS_DESC(LDS, ALWAYS, INSN_NO64, sys_load_far_pointer),
@@ -373,4 +376,4 @@ static const struct insn_desc descs[] = {
 	SYS_DESC(UD2, ALWAYS, INSN_END, sys_ud),
 };
 
-const struct insn_table sys_insns = { .desc = descs, .count = sizeof(descs) / sizeof(descs[0]) };
+const struct insn_table sys_insns = {.desc = descs, .count = sizeof(descs) / sizeof(descs[0])};

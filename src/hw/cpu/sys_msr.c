@@ -3,12 +3,25 @@
 #include "hw/cpu/sys.h"
 
 enum {
-	MSR_TSC = 0x10, MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176, MSR_DEBUGCTL = 0x1d9,
-	MSR_PAT = 0x277, MSR_X2APIC_FIRST = 0x800, MSR_X2APIC_LAST = 0x8ff, MSR_XSS = 0xda0,
+	MSR_TSC = 0x10,
+	MSR_SYSENTER_CS = 0x174,
+	MSR_SYSENTER_ESP = 0x175,
+	MSR_SYSENTER_EIP = 0x176,
+	MSR_DEBUGCTL = 0x1d9,
+	MSR_PAT = 0x277,
+	MSR_X2APIC_FIRST = 0x800,
+	MSR_X2APIC_LAST = 0x8ff,
+	MSR_XSS = 0xda0,
 };
 enum {
-	MSR_EFER = 0xc0000080, MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082, MSR_CSTAR = 0xc0000083,
-	MSR_SFMASK = 0xc0000084, MSR_FS_BASE = 0xc0000100, MSR_GS_BASE = 0xc0000101, MSR_KERNEL_GS_BASE = 0xc0000102,
+	MSR_EFER = 0xc0000080,
+	MSR_STAR = 0xc0000081,
+	MSR_LSTAR = 0xc0000082,
+	MSR_CSTAR = 0xc0000083,
+	MSR_SFMASK = 0xc0000084,
+	MSR_FS_BASE = 0xc0000100,
+	MSR_GS_BASE = 0xc0000101,
+	MSR_KERNEL_GS_BASE = 0xc0000102,
 	MSR_TSC_AUX = 0xc0000103,
 };
 
@@ -101,7 +114,7 @@ int sys_rdmsr(struct hw_cpu *c, const struct insn *i)
 
 /* ---------------------------------------------------------------- writes */
 
-u64 cpu_efer_supported(const struct hw_cpu *c)
+static u64 efer_supported(const struct hw_cpu *c)
 {
 	u64 bits = 0;
 
@@ -121,7 +134,7 @@ static int write_efer(struct hw_cpu *c, u64 value)
 {
 	u64 old = c->arch.efer;
 
-	if (value & (~cpu_efer_supported(c) | c->ctl.efer_reserved))
+	if (value & (~efer_supported(c) | c->ctl.efer_reserved))
 		return cpu_gp(c, 0);
 	if ((value ^ old) & EFER_LME && c->arch.cr0 & CR0_PG)
 		return cpu_gp(c, 0);

@@ -178,7 +178,7 @@ static int store_table(struct hw_cpu *c, const struct insn *i, const struct hw_t
 static int load_table(struct hw_cpu *c, const struct insn *i, struct hw_table *t)
 {
 	unsigned int size = cpu_cs64(c) ? 10 : 6;
-	struct hw_table table = { 0 };
+	struct hw_table table = {0};
 	u8 raw[10];
 	u64 lin;
 
@@ -262,7 +262,7 @@ int sys_lldt(struct hw_cpu *c, const struct insn *i)
 
 	SYS_TRY(insn_read(c, i, 0, &sel));
 	if (sel_null(sel)) {
-		c->arch.seg[HW_LDTR] = (struct hw_segment){ .selector = sel, .attr = SEG_UNUSABLE };
+		c->arch.seg[HW_LDTR] = (struct hw_segment){.selector = sel, .attr = SEG_UNUSABLE};
 		return EXEC_OK;
 	}
 	SYS_TRY(system_segment(c, sel, 1u << SYS_LDT, &d, &seg));

@@ -113,7 +113,7 @@ int cpu_set_rflags(struct hw_cpu *c, u64 value, u64 mask)
 static void reset_segments(struct hw_arch *a)
 {
 	for (unsigned int i = 0; i < HW_SREG_COUNT; i++)
-		a->seg[i] = (struct hw_segment){ .limit = 0xffff, .attr = SEG_P | SEG_S | SEG_RW | SEG_ACCESSED };
+		a->seg[i] = (struct hw_segment){.limit = 0xffff, .attr = SEG_P | SEG_S | SEG_RW | SEG_ACCESSED};
 	a->seg[HW_CS] = (struct hw_segment){
 		.selector = 0xf000,
 		.base = 0xffff0000,
@@ -122,7 +122,7 @@ static void reset_segments(struct hw_arch *a)
 	};
 	a->seg[HW_LDTR].attr = SEG_P | SYS_LDT;
 	a->seg[HW_TR].attr = SEG_P | SYS_TSS32_BUSY;
-	a->gdtr = a->idtr = (struct hw_table){ .limit = 0xffff };
+	a->gdtr = a->idtr = (struct hw_table){.limit = 0xffff};
 }
 
 static void reset_xsave(struct hw_xsave *x)
