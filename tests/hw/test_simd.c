@@ -21,53 +21,6 @@
 #define CR4_ALL	    (FPU_CR4_OSFXSR | FPU_CR4_OSXMM | FPU_CR4_OSXSAVE)
 #define BUFFER_SIZE 128
 
-/* ---------------------------------------------------------------- what the functions under test call */
-
-int insn_mem(struct hw_cpu *c, const struct insn *i, unsigned int size, unsigned int acc, u64 *lin)
-{
-	*lin = insn_offset(c, i);
-	return EXEC_OK;
-}
-
-int cpu_read(struct hw_cpu *c, u64 lin, void *dst, unsigned int size)
-{
-	memcpy(dst, (void *)lin, size);
-	return EXEC_OK;
-}
-
-int cpu_write(struct hw_cpu *c, u64 lin, const void *src, unsigned int size)
-{
-	memcpy((void *)lin, src, size);
-	return EXEC_OK;
-}
-
-int cpu_probe_write(struct hw_cpu *c, u64 lin, unsigned int size)
-{
-	return EXEC_OK;
-}
-
-int cpu_linear(struct hw_cpu *c, unsigned int sreg, u64 off, unsigned int size, unsigned int acc, u64 *lin)
-{
-	*lin = off;
-	return EXEC_OK;
-}
-
-int cpu_raise(struct hw_cpu *c, u8 vector)
-{
-	c->fault.vector = vector;
-	return EXEC_FAULT;
-}
-
-int cpu_raise_error(struct hw_cpu *c, u8 vector, u32 error)
-{
-	return cpu_raise(c, vector);
-}
-
-int cpu_read_acc(struct hw_cpu *c, u64 lin, void *dst, unsigned int size, unsigned int acc)
-{
-	return cpu_read(c, lin, dst, size);
-}
-
 /* ---------------------------------------------------------------- running on the host */
 
 #define NATIVE_SIZE 832 /* x87, SSE, header, AVX in the standard form */

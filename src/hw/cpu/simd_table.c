@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * simd_insns: who executes which MMX or SSE instruction.
+ * simd_insns: who executes which MMX, SSE or AVX instruction.
  */
 #include "hw/cpu/simd_c.h"
 #include "hw/cpu/simd_fast.h"
