@@ -145,6 +145,8 @@ void vm_join(struct vm *vm)
 {
 	if (vm->console)
 		console_release(vm->console);
+	if (vm->config->ended)
+		vm->config->ended(vm->config->ended_opaque);
 	for (unsigned int i = 0; i < vm->nr_vcpus; i++) {
 		struct vcpu *vcpu = &vm->vcpu[i];
 

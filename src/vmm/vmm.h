@@ -44,6 +44,9 @@ struct vmm_config {
 	unsigned int timeout; /* seconds; 0: none */
 	struct softcvm_config softcvm; /* platform, phys_bits, icount, observer, debug */
 	struct observe_sink *last_events; /* a ring to print when the guest crashes; may be NULL */
+	/* The machine has ended, its vCPUs are about to be joined: a debugger has to let go of them. May be NULL. */
+	void (*ended)(void *opaque);
+	void *ended_opaque;
 };
 
 int vmm_run(const struct vmm_config *config);

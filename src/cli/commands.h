@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The subcommands of `softcvm`. Each gets its own name as argv[0] and returns the exit status. */
+#pragma once
+
+int cmd_run(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+/* softcvm run: default kernel, trace, debugger, and the VMM. */
+#include "cli/commands.h"
+#include "cli/gdb.h"
+#include "cli/options.h"
+#include "observe/observe.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RING_SIZE 64u
+/* What the ring keeps for a crash: enough to see what the guest was about, without the four steps of every access. */
+#define RING_EVENTS                                                                                                     \
+	"kvm_exit,kvm_userspace_exit,kvm_pio,kvm_mmio,kvm_msr,kvm_cr,kvm_inj_virq,kvm_inj_exception,hw_exception,hw_unimplemented"
+#define TRACE_EVENTS                                                                                                      \
+	"kvm_entry,kvm_exit,kvm_userspace_exit,kvm_page_fault,kvm_mmio,kvm_pio,kvm_cpuid,kvm_msr,kvm_cr,kvm_hypercall,"    \
+	"kvm_inj_virq,kvm_inj_exception,kvm_set_irq,kvm_msi_set_irq,kvm_ioapic_set_irq,kvm_pic_set_irq,kvm_apic_ipi,"      \
+	"kvm_apic_accept_irq,kvm_eoi,kvm_ack_irq,kvm_memslot,hw_unimplemented"
+
+struct run {
+	struct run_options options;
+	char kernel[PATH_MAX], initrd[PATH_MAX];
+	struct observer *observer;
+	struct debug_port *debug;
+	struct gdb_server *gdb;
+	FILE *trace;
+};
+
+/* ---------------------------------------------------------------- the fetched kernel */
+
+static bool in_folder(const char *folder, struct run *run)
+{
+	if (snprintf(run->kernel, sizeof(run->kernel), "%s/vmlinuz", folder) >= (int)sizeof(run->kernel) ||
+	    snprintf(run->initrd, sizeof(run->initrd), "%s/initrd.gz", folder) >= (int)sizeof(run->initrd))
+		return false;
+	return !access(run->kernel, R_OK) && !access(run->initrd, R_OK);
+}
+
+/* $SOFTCVM_CACHE, the source tree's cache, ~/.cache/softcvm */
+static bool default_kernel(struct run *run)
+{
+	const char *cache = getenv("SOFTCVM_CACHE"), *home = getenv("HOME");
+	char folder[PATH_MAX];
+
+	if (cache && *cache) {
+		if (in_folder(cache, run))
+			return true;
+	} else if (in_folder(SOFTCVM_SOURCE_DIR "/cache", run)) {
+		return true;
+	} else if (home && snprintf(folder, sizeof(folder), "%s/.cache/softcvm", home) < (int)sizeof(folder) &&
+		   in_folder(folder, run)) {
+		return true;
+	}
+	fprintf(stderr,
+		"softcvm run: no kernel has been fetched; run\n"
+		"  " SOFTCVM_SOURCE_DIR "/scripts/fetch-kernels && " SOFTCVM_SOURCE_DIR "/scripts/make-initrd 6.12\n"
+		"or name one with --kernel (and --initrd)\n");
+	return false;
+}
+
+static bool choose_kernel(struct run *run)
+{
+	struct vmm_config *vmm = &run->options.vmm;
+
+	if (!vmm->kernel) {
+		if (!default_kernel(run))
+			return false;
+		vmm->kernel = run->kernel;
+		vmm->initrd = run->initrd;
+	}
+	if (!vmm->append)
+		vmm->append = vmm->virtio_console ? "console=hvc0" : "console=ttyS0";
+	return true;
+}
+
+/* ---------------------------------------------------------------- trace and debugger */
+
+static bool failed(const char *what, int err)
+{
+	fprintf(stderr, "softcvm run: %s: %s\n", what, strerror(-err));
+	return false;
+}
+
+static bool add_ring(struct run *run)
+{
+	const char *bad;
+	uint64_t mask;
+	int err;
+
+	err = observe_parse_mask(RING_EVENTS, &mask, &bad);
+	if (!err)
+		err = observe_sink_ring(RING_SIZE, &run->options.vmm.last_events);
+	if (err)
+		return failed("event ring", err);
+	observer_attach(run->observer, run->options.vmm.last_events, mask);
+	return true;
+}
+
+static bool add_trace(struct run *run)
+{
+	const struct run_options *o = &run->options;
+	struct observe_sink *sink;
+	const char *bad;
+	uint64_t mask;
+	int err;
+
+	if (observe_parse_mask(o->trace_events ? o->trace_events : TRACE_EVENTS, &mask, &bad)) {
+		fprintf(stderr, "softcvm run: --trace-events: '%.*s' is not an event\n", (int)strcspn(bad, ","), bad);
+		return false;
+	}
+	run->trace = strcmp(o->trace, "-") ? fopen(o->trace, "we") : fdopen(dup(STDERR_FILENO), "w");
+	if (!run->trace)
+		return failed(o->trace, -errno);
+	err = observe_sink_text(run->trace, &sink);
+	if (err)
+		return failed("trace", err);
+	observer_attach(run->observer, sink, mask);
+	return true;
+}
+
+static void stop_debugger(void *opaque)
+{
+	struct run *run = opaque;
+
+	if (run->gdb)
+		gdb_stop(run->gdb);
+	run->gdb = NULL;
+}
+
+static bool start_debugger(struct run *run)
+{
+	int err = debug_port_create(&run->debug);
+
+	if (err)
+		return failed("debug port", err);
+	run->options.vmm.softcvm.debug = run->debug;
+	run->options.vmm.ended = stop_debugger;
+	run->options.vmm.ended_opaque = run;
+	err = gdb_start(run->debug, run->options.gdb_port, &run->gdb);
+	if (err)
+		return failed("--gdb", err);
+	fprintf(stderr, "softcvm run: waiting for GDB: target remote :%u\n", run->options.gdb_port);
+	return true;
+}
+
+static bool set_up(struct run *run)
+{
+	int err;
+
+	if (!choose_kernel(run))
+		return false;
+	if (run->options.vmm.accel_host)
+		return !run->options.trace || failed("--trace with --accel kvm", -ENOTSUP);
+	err = observer_create(&run->observer);
+	if (err)
+		return failed("observer", err);
+	run->options.vmm.softcvm.observer = run->observer;
+	return add_ring(run) && (!run->options.trace || add_trace(run)) && (!run->options.gdb_port || start_debugger(run));
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	enum options_result parsed;
+	int status = VMM_STATUS_ERROR;
+
+	if (!run)
+		return status;
+	parsed = options_parse(argc, argv, &run->options);
+	if (parsed == OPTIONS_HELP)
+		status = 0;
+	else if (parsed == OPTIONS_RUN && set_up(run))
+		status = vmm_run(&run->options.vmm);
+	stop_debugger(run);
+	if (run->debug)
+		debug_port_destroy(run->debug);
+	if (run->observer)
+		observer_destroy(run->observer);
+	if (run->trace && fclose(run->trace)) {
+		failed("trace", -errno);
+		status = VMM_STATUS_ERROR;
+	}
+	free(run);
+	return status;
+}
