@@ -152,6 +152,11 @@ static bool sizes_are_regular(const struct insn *i)
 
 static op_fn branch_handler(const struct insn *i, enum form form, u32 mode)
 {
+	bool direct = form == FORM_I && i->mnemonic != ZYDIS_MNEMONIC_RET;
+
+	/* after a step hw_cpu_run() looks at what is due, which the jump cache would pass by */
+	if (mode & MODE_STEP && !direct)
+		return NULL;
 	if (mode & MODE_CS64)
 		return exec_branch_handler(i, form);
 	if (!flat_code(mode) || i->opsize != 4)

@@ -9,7 +9,6 @@
 #include "hw/debug.h"
 
 #define HASH_SIZE (1u << BLOCK_HASH_BITS)
-#define JUMP_CHUNK 128
 
 static unsigned int hash_of(u64 host, u32 mode)
 {
@@ -41,7 +40,6 @@ int block_cache_create(struct hw_cpu *c)
 	b->generation = 1;
 	pthread_mutex_init(&b->queue_lock, NULL);
 	decode_init(b);
-	memset(b->jumps_used, true, sizeof(b->jumps_used));
 	c->blocks = b;
 	code_translation_changed(c);
 	return 0;
@@ -63,19 +61,32 @@ void block_cache_destroy(struct hw_cpu *c)
 
 /* ---------------------------------------------------------------- jump cache */
 
+/* Generation 0 is nobody's, so cleared entries match nothing. */
 void code_translation_changed(struct hw_cpu *c)
 {
 	struct block_cache *b = c->blocks;
 
 	if (!b)
 		return;
-	for (unsigned int k = 0; k < JUMP_CACHE_SIZE / JUMP_CHUNK; k++) {
-		if (!b->jumps_used[k])
-			continue;
-		/* rip 0 in mode 0 cannot be cached (only flat code is), so its tag is never looked for */
-		memset(&c->jump_cache[k * JUMP_CHUNK], 0, JUMP_CHUNK * sizeof(c->jump_cache[0]));
-		b->jumps_used[k] = false;
+	c->jump_generation++;
+	if (c->jump_generation == HW_PAGE_SIZE) {
+		memset(c->jump_cache, 0, sizeof(c->jump_cache));
+		c->jump_generation = 1;
 	}
+	memset(b->jump_pages, 0, sizeof(b->jump_pages));
+}
+
+static unsigned int jump_page_hash(u64 rip)
+{
+	return (rip >> HW_PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 52;
+}
+
+void code_page_translation_changed(struct hw_cpu *c, u64 lin)
+{
+	unsigned int h = jump_page_hash(lin);
+
+	if (c->blocks->jump_pages[h / 64] >> h % 64 & 1)
+		code_translation_changed(c);
 }
 
 static u8 salt_of(u32 mode)
@@ -88,12 +99,19 @@ static bool may_cache_jump(u32 mode)
 	return !(mode & MODE_STEP) && (mode & MODE_CS64 || (mode & MODE_CS32 && mode & MODE_FLAT));
 }
 
+static void note_jump_page(struct hw_cpu *c, u64 rip)
+{
+	unsigned int h = jump_page_hash(rip);
+
+	c->blocks->jump_pages[h / 64] |= 1ull << h % 64;
+}
+
 static void remember_jump(struct hw_cpu *c, u64 rip, u32 mode, const struct block *b)
 {
-	unsigned int k = jump_index(rip);
-
-	c->jump_cache[k] = (struct jump_entry){ jump_tag(rip, salt_of(mode)), b->ops };
-	c->blocks->jumps_used[k / JUMP_CHUNK] = true;
+	c->jump_cache[jump_index(rip)] = (struct jump_entry){ jump_tag(c, rip, salt_of(mode)), b->ops };
+	note_jump_page(c, rip);
+	if (b->second)
+		note_jump_page(c, rip + HW_PAGE_SIZE);
 }
 
 /* ---------------------------------------------------------------- dropping */
@@ -172,7 +190,6 @@ static void empty_arena(struct hw_cpu *c)
 	b->active = NULL;
 	b->link = NULL;
 	b->used = 0;
-	memset(b->jumps_used, true, sizeof(b->jumps_used));
 	code_translation_changed(c);
 }
 
@@ -356,7 +373,7 @@ static int decode_at(struct hw_cpu *c, struct source *s, struct decoded_block *d
 
 static struct block *allocate(struct hw_cpu *c, size_t code)
 {
-	size_t most = sizeof(struct block) + BLOCK_MAX_OPS * sizeof(struct op) + BLOCK_MAX_INSNS * sizeof(struct insn) + code;
+	size_t most = offsetof(struct block, ops) + BLOCK_MAX_OPS * sizeof(struct op) + BLOCK_MAX_INSNS * sizeof(struct insn) + code;
 	struct block_cache *b = c->blocks;
 
 	if (b->used + most > BLOCK_ARENA_SIZE)
@@ -396,7 +413,7 @@ static struct block *make_block(struct hw_cpu *c, const struct source *s, const 
 	};
 	b->second = used > in_page ? s->second : 0;
 	size = bind_block(d, b->ops);
-	b->code_offset = (u32)(sizeof(*b) + size);
+	b->code_offset = (u32)(offsetof(struct block, ops) + size);
 	memcpy((u8 *)b + b->code_offset, s->bytes, used);
 	b->first_handler = b->ops[0].handler;
 	c->blocks->used += (b->code_offset + used + 63) & ~(size_t)63;

@@ -25,26 +25,27 @@
 
 #define BLOCK_MAX_INSNS 64
 #define BLOCK_ARENA_SIZE ((size_t)16 << 20)
-#define BLOCK_HASH_BITS 14
+#define BLOCK_HASH_BITS 15
 #define CODE_QUEUE_SIZE 64
 
 struct block {
+	u16 size;	/* bytes of code */
+	u16 size_first; /* of these in the first page */
+	u32 code_offset; /* the bytes themselves, from the block */
+	bool dropped;
+	op_fn first_handler;
+	struct block *active_next;
+	struct block *page_next[2];
+	struct op *incoming; /* links that lead here, through next_incoming */
+	/* what a lookup reads, in the cache line of the first op */
+	struct block *hash_next __attribute__((aligned(64)));
 	u64 host;   /* of the first byte */
 	u64 second; /* of the first byte in the next page, if the one instruction crosses; else 0 */
 	u32 mode;
 	u32 generation; /* in which the bytes were last compared */
-	u16 size;	/* bytes of code */
-	u16 size_first; /* of these in the first page */
-	bool dropped;
-	u32 code_offset; /* the bytes themselves, from the block */
-	op_fn first_handler;
-	struct block *hash_next, *active_next;
-	struct block *page_next[2];
-	struct op *incoming; /* links that lead here, through next_incoming */
-	u64 pad;
 	struct op ops[];
 };
-_Static_assert(sizeof(struct block) % sizeof(struct op) == 0, "ops keep their alignment");
+_Static_assert(offsetof(struct block, ops) == 96, "one cache line for a lookup");
 
 enum code_message_kind { CODE_DROP, CODE_PROTECT };
 struct code_message {
@@ -67,7 +68,7 @@ struct block_cache {
 	size_t used;
 	struct block **hash;	 /* by host address and mode */
 	struct block **by_page;	 /* by page, through page_next */
-	bool jumps_used[JUMP_CACHE_SIZE / 128];
+	u64 jump_pages[64]; /* hashed: pages that may be in the jump cache */
 	ZydisDecoder decoder[3]; /* 16, 32, 64 bit */
 	ZydisDecoder compat[2];	 /* 16 and 32 bit in long mode */
 

@@ -93,8 +93,11 @@ static inline unsigned int tlb_index(u64 lin) { return (lin >> HW_PAGE_SHIFT) & 
 
 /* ---------------------------------------------------------------- jump cache */
 
-/* rip and mode to the first op of a block; forgotten with the TLB by code_translation_changed(). */
-#define JUMP_CACHE_BITS 13
+/*
+ * rip and mode to the first op of a block; forgotten with the TLB by code_translation_changed(). The index determines the
+ * page offset once the page is known, so the tag has room for a generation in the low 12 bits: forgetting is counting up.
+ */
+#define JUMP_CACHE_BITS 14
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 struct op;
 struct jump_entry {
@@ -162,6 +165,7 @@ struct hw_cpu {
 	u32 cpl;
 	u32 mode;	     /* MODE_*: derived by cpu_update_mode() */
 	u32 tlb_mode;	     /* which set of the TLB (tlb.h): derived by cpu_update_mode() */
+	u64 jump_generation; /* block.c */
 	s64 budget;	     /* instructions until the next event under icount; never reached otherwise */
 	s64 budget_counted;  /* value of budget up to which insn_retired has counted */
 	u64 insn_retired;    /* instructions completed, up to date after cpu_count_retired() */
@@ -376,6 +380,8 @@ void code_written(struct hw_cpu *c, hpa_t start, unsigned int size);
 bool code_on_frame(struct hw_vm *vm, hpa_t page);
 /* Called by every flush of the TLB: linear addresses may mean other code now (jump cache). */
 void code_translation_changed(struct hw_cpu *c);
+/* The same for one page only (INVLPG). */
+void code_page_translation_changed(struct hw_cpu *c, u64 lin);
 
 /* ---------------------------------------------------------------- the machine */
 

@@ -108,6 +108,26 @@ HANDLER(op_validate)
 	CONTINUE_IN(op_stale, o);
 }
 
+/* In place of a way through hw_cpu_run(), which has nothing else to do. */
+HANDLER(op_lookup)
+{
+	const struct op *first;
+	int r;
+
+	c->flags = (struct hw_flags){ fres, faux };
+	c->blocks->result = EXEC_OK;
+	if (unlikely(c->debug) || unlikely(c->blocks->leave))
+		LEAVE();
+	r = block_find(c, c->mode, &first);
+	fres = c->flags.res;
+	faux = c->flags.aux;
+	if (likely(r == EXEC_OK))
+		NEXT(first);
+	c->blocks->result = r == EXEC_AGAIN ? EXEC_OK : r;
+	c->blocks->insn_len = 0;
+	LEAVE();
+}
+
 HANDLER(op_fallthrough)
 {
 	BRANCH(o + 1);

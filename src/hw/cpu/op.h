@@ -79,6 +79,7 @@ HANDLER(op_restart);	/* leave in front of this instruction */
 HANDLER(op_fallthrough);	/* the block ends without a branch; a link follows */
 HANDLER(op_stale);	/* first op of a dropped block */
 HANDLER(op_validate);	/* first op of a block whose bytes must be compared with memory */
+HANDLER(op_lookup);	/* arch.rip is set, and not in the jump cache */
 HANDLER(link_resolve);	/* the successor has not been looked up yet */
 HANDLER(link_far);	/* the successor is found through the jump cache */
 HANDLER(link_leave);	/* the successor is found by hw_cpu_run() */
@@ -163,12 +164,12 @@ gone:                                                                           
 #define JUMP_CACHED(rip_, salt_)                                                                                      \
 	do {                                                                                                          \
 		const struct jump_entry *jump_ = &c->jump_cache[jump_index(rip_)];                                    \
-		if (likely(jump_->tag == jump_tag(rip_, salt_))) {                                                    \
+		if (likely(jump_->tag == jump_tag(c, rip_, salt_))) {                                                 \
 			c->arch.rip = (rip_) & HW_PAGE_MASK;                                                          \
 			NEXT(jump_->op);                                                                              \
 		}                                                                                                     \
 		c->arch.rip = (rip_);                                                                                 \
-		LEAVE();                                                                                              \
+		CONTINUE_IN(op_lookup, o);                                                                            \
 	} while (0)
 #define JUMP(link, rip_)                                                                                              \
 	do {                                                                                                          \
@@ -176,16 +177,18 @@ gone:                                                                           
 		JUMP_CACHED(rip_, (link)->salt);                                                                      \
 	} while (0)
 
+/* 7: functions are aligned to 16 bytes, and their starts shall use all entries. */
 static inline unsigned int jump_index(u64 rip)
 {
-	return (rip ^ rip >> 12) & (JUMP_CACHE_SIZE - 1);
+	return (rip ^ rip >> 7) & (JUMP_CACHE_SIZE - 1);
 }
 
 /* Bits 63:57 of a canonical address repeat bit 56, so the mode can stand there. */
-static inline u64 jump_tag(u64 rip, u8 salt)
+static inline u64 jump_tag(const struct hw_cpu *c, u64 rip, u8 salt)
 {
-	return rip ^ (u64)salt << 57;
+	return ((rip & HW_PAGE_MASK) ^ (u64)salt << 57) | c->jump_generation;
 }
+_Static_assert(JUMP_CACHE_BITS >= HW_PAGE_SHIFT, "the index must tell the page offset");
 
 /* SDM 1 App. B; from the lazy pair, cc is a constant in handlers. */
 static inline __attribute__((always_inline)) bool lazy_condition(unsigned int cc, u64 fres, u64 faux)
