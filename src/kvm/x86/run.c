@@ -146,6 +146,31 @@ static int enter_guest(struct kvm_vcpu *vcpu)
 	return handle_exit(vcpu);
 }
 
+/*
+ * An instruction whose access was answered is finished before KVM_RUN returns, so that user space may save the state
+ * (api.rst KVM_EXIT_MMIO). An NMI window ends the run behind it: the processor looks at windows only between instructions.
+ * NMI blocking would hold the window shut, so it is lifted meanwhile; nothing is injected.
+ */
+static int finish_insn(struct kvm_vcpu *vcpu)
+{
+	struct hw_arch *a = hw_cpu_arch(vcpu->cpu);
+	struct hw_ctl *ctl = hw_cpu_ctl(vcpu->cpu);
+	int result = KVM_RESUME_GUEST;
+
+	while (result == KVM_RESUME_GUEST && hw_cpu_mid_insn(vcpu->cpu)) {
+		u32 blocked = a->interruptibility & HW_BLOCK_NMI;
+
+		hw_cpu_clear_kick(vcpu->cpu);
+		a->interruptibility &= ~HW_BLOCK_NMI;
+		ctl->nmi_window = true;
+		hw_cpu_run(vcpu->cpu);
+		ctl->nmi_window = false;
+		a->interruptibility |= blocked;
+		result = handle_exit(vcpu);
+	}
+	return result;
+}
+
 /* ---------------------------------------------------------------- the loop */
 
 static int accept_apic_events(struct kvm_vcpu *vcpu)
@@ -167,23 +192,11 @@ static int run_loop(struct kvm_vcpu *vcpu)
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return KVM_EXIT_TO_USER;
 		}
-		if (atomic_load(&vcpu->interrupted) && !hw_cpu_mid_insn(vcpu->cpu))
-			return interrupted_by_signal(vcpu);
+		if (atomic_load(&vcpu->interrupted)) {
+			result = finish_insn(vcpu);
+			return result == KVM_RESUME_GUEST ? interrupted_by_signal(vcpu) : result;
+		}
 	}
-	return result;
-}
-
-/* With immediate_exit, an instruction that has made its access is finished, so that user space may save the state. */
-static int finish_insn(struct kvm_vcpu *vcpu)
-{
-	int result = KVM_RESUME_GUEST;
-
-	while (result == KVM_RESUME_GUEST && hw_cpu_mid_insn(vcpu->cpu)) {
-		hw_cpu_kick(vcpu->cpu);
-		hw_cpu_run(vcpu->cpu);
-		result = handle_exit(vcpu);
-	}
-	hw_cpu_clear_kick(vcpu->cpu);
 	return result;
 }
 
