@@ -200,32 +200,34 @@ static int duplicate(int fd)
 	return copy < 0 ? -errno : copy;
 }
 
-static int irqfd_make(const struct kvm_irqfd *args, struct irqfd **out)
+/* NULL and *err. */
+static struct irqfd *irqfd_make(const struct kvm_irqfd *args, int *err)
 {
 	struct irqfd *irqfd = calloc(1, sizeof(*irqfd));
 	u64 resample_identity;
-	int err;
 
+	*err = -ENOMEM;
 	if (!irqfd)
-		return -ENOMEM;
+		return NULL;
 	irqfd->fd = irqfd->resample_fd = -1;
 	irqfd->gsi = args->gsi;
-	err = kvm_eventfd_identity((int)args->fd, &irqfd->identity);
-	if (!err) {
-		irqfd->fd = duplicate((int)args->fd);
-		err = irqfd->fd < 0 ? irqfd->fd : 0;
-	}
-	if (!err && args->flags & KVM_IRQFD_FLAG_RESAMPLE) {
-		err = kvm_eventfd_identity((int)args->resamplefd, &resample_identity);
-		irqfd->resample_fd = err ? -1 : duplicate((int)args->resamplefd);
-		err = !err && irqfd->resample_fd < 0 ? irqfd->resample_fd : err;
-	}
-	if (err) {
-		irqfd_free(irqfd);
-		return err;
-	}
-	*out = irqfd;
-	return 0;
+	*err = kvm_eventfd_identity((int)args->fd, &irqfd->identity);
+	if (*err)
+		goto fail;
+	*err = irqfd->fd = duplicate((int)args->fd);
+	if (irqfd->fd < 0)
+		goto fail;
+	if (!(args->flags & KVM_IRQFD_FLAG_RESAMPLE))
+		return irqfd;
+	*err = kvm_eventfd_identity((int)args->resamplefd, &resample_identity);
+	if (*err)
+		goto fail;
+	*err = irqfd->resample_fd = duplicate((int)args->resamplefd);
+	if (irqfd->resample_fd >= 0)
+		return irqfd;
+fail:
+	irqfd_free(irqfd);
+	return NULL;
 }
 
 /* With the lock held. */
@@ -261,8 +263,8 @@ static int irqfd_assign(struct kvm *kvm, const struct kvm_irqfd *args)
 		return -EINVAL;
 	if (args->flags & KVM_IRQFD_FLAG_RESAMPLE && kvm_irqchip_mode(kvm) != KVM_IRQCHIP_KERNEL)
 		return -EINVAL;
-	err = irqfd_make(args, &irqfd);
-	if (err)
+	irqfd = irqfd_make(args, &err);
+	if (!irqfd)
 		return err;
 	pthread_mutex_lock(&fds->lock);
 	err = irqfd_insert(fds, irqfd);

@@ -252,7 +252,10 @@ int kvm_vm_ioctl_get_tsc_khz(struct kvm *kvm)
 
 /* ---------------------------------------------------------------- the vCPU's page */
 
-/* A guest that reads while the page changes sees an odd or a changed version (msr.rst), so the order of the three counts. */
+/*
+ * A guest that reads while the page changes sees an odd or a changed version (msr.rst), so the order of the three counts. The
+ * host keeps the order of stores (SDM 3A 8.2.2); only the compiler must be told.
+ */
 static void write_page(struct kvm_vcpu *vcpu, const struct pvclock_vcpu_time_info *page)
 {
 	gpa_t at = gpa(vcpu->clock->system_time_msr & ~SYSTEM_TIME_ENABLED);
@@ -260,9 +263,9 @@ static void write_page(struct kvm_vcpu *vcpu, const struct pvclock_vcpu_time_inf
 
 	if (kvm_write_guest(vcpu->kvm, at, &writing, sizeof(writing)))
 		return;
-	atomic_thread_fence(memory_order_seq_cst);
+	atomic_signal_fence(memory_order_seq_cst);
 	kvm_write_guest(vcpu->kvm, gpa(at.v + sizeof(page->version)), &page->pad0, sizeof(*page) - sizeof(page->version));
-	atomic_thread_fence(memory_order_seq_cst);
+	atomic_signal_fence(memory_order_seq_cst);
 	kvm_write_guest(vcpu->kvm, at, &page->version, sizeof(page->version));
 }
 
@@ -337,7 +340,7 @@ static void write_wall_clock(struct kvm *kvm, u64 addr)
 	page.sec = (u32)(zero / NS_PER_S);
 	page.nsec = (u32)(zero % NS_PER_S);
 	kvm_write_guest(kvm, gpa(addr), &page, sizeof(page));
-	atomic_thread_fence(memory_order_seq_cst);
+	atomic_signal_fence(memory_order_seq_cst);
 	page.version++;
 	kvm_write_guest(kvm, gpa(addr), &page.version, sizeof(page.version));
 }
