@@ -230,7 +230,10 @@ static u64 compare_exchange(struct int_rmw *r, u64 old)
 	return r->src2 == old ? r->src : old;
 }
 
-/* SDM 2 CMPXCHG: the destination is written in either case, and the accumulator only when the values differ. */
+/*
+ * SDM 2 CMPXCHG: a destination in memory is written in either case, a register (with its upper half) only when the values
+ * are equal, and the accumulator only when they differ.
+ */
 int int_cmpxchg(struct hw_cpu *c, const struct insn *i)
 {
 	unsigned int size = i->op[0].size;
@@ -239,7 +242,15 @@ int int_cmpxchg(struct hw_cpu *c, const struct insn *i)
 
 	if (err)
 		return err;
-	err = int_rmw(c, i, &r);
+	if (i->op[0].kind != OPND_MEM) {
+		err = insn_read(c, i, 0, &r.old);
+		if (!err && r.old == r.src2)
+			err = int_rmw(c, i, &r);
+		else
+			c->flags = flags_sub(r.src2, r.old, r.src2 - r.old, size);
+	} else {
+		err = int_rmw(c, i, &r);
+	}
 	if (!err && r.old != r.src2)
 		gpr_set(c, HW_RAX, size, r.old);
 	return err;

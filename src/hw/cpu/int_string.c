@@ -3,8 +3,8 @@
  * int_string: MOVS, STOS, LODS, SCAS and CMPS, element by element.
  *
  * Registers are updated after each element, so that a fault or an exit in the middle leaves a state from which the
- * instruction continues (SDM 1 7.3.9.2). EFLAGS of a repeated CMPS or SCAS change only when it ends: a page fault in the
- * middle shows them as they were before it (SDM 2 REP).
+ * instruction continues (SDM 1 7.3.9.2). A page fault in the middle of a repeated CMPS or SCAS shows EFLAGS as they were
+ * before it (SDM 2 REP) on Intel processors; on AMD's they are those of the last comparison.
  */
 #include "hw/cpu/int.h"
 
@@ -143,8 +143,11 @@ static int repeat(struct string_op *s, int (*element)(struct string_op *s), enum
 		if (count == 0)
 			return EXEC_OK;
 		err = element(s);
-		if (err)
+		if (err) {
+			if (!cpu_is_intel(c))
+				c->flags = s->flags;
 			return err;
+		}
 		gpr_set(c, HW_RCX, s->addrsize, count - 1);
 		cpu_insn_done(c);
 		if (count == 1 || (stop != STOP_COUNT && (s->flags.res == 0) == (stop == STOP_IF_EQUAL))) {
