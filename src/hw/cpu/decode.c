@@ -120,7 +120,13 @@ static u8 address_register(ZydisRegister reg)
 	return (u8)ZydisRegisterGetId(reg);
 }
 
-static void set_memory(struct insn *i, const ZydisDecodedOperandMem *m)
+/* SDM 2A table 2-3: SIB without a base under mod 0 whatever REX.B; Zydis 4.0 finds R13D there. */
+static bool sib_without_base(const ZydisDecodedInstruction *z)
+{
+	return z->address_width != 16 && z->raw.modrm.mod == 0 && z->raw.modrm.rm == 4 && z->raw.sib.base == 5;
+}
+
+static void set_memory(struct insn *i, const ZydisDecodedInstruction *z, const ZydisDecodedOperandMem *m)
 {
 	i->sreg = (u8)ZydisRegisterGetId(m->segment);
 	i->base = address_register(m->base);
@@ -128,9 +134,14 @@ static void set_memory(struct insn *i, const ZydisDecodedOperandMem *m)
 	i->scale = m->scale;
 	i->disp = m->disp.has_displacement ? m->disp.value : 0;
 	i->rip_relative = ZydisRegisterGetClass(m->base) == ZYDIS_REGCLASS_IP;
+	if (z->attributes & ZYDIS_ATTRIB_HAS_SIB && sib_without_base(z)) {
+		i->base = INSN_NO_REG;
+		i->disp = z->raw.disp.value;
+	}
 }
 
-static void set_operand(struct insn *i, struct operand *op, const ZydisDecodedOperand *z, unsigned int *immediates)
+static void set_operand(struct insn *i, struct operand *op, const ZydisDecodedInstruction *insn,
+			const ZydisDecodedOperand *z, unsigned int *immediates)
 {
 	op->size = (u8)(z->size / 8);
 	switch (z->type) {
@@ -139,7 +150,7 @@ static void set_operand(struct insn *i, struct operand *op, const ZydisDecodedOp
 		break;
 	case ZYDIS_OPERAND_TYPE_MEMORY:
 		op->kind = OPND_MEM;
-		set_memory(i, &z->mem);
+		set_memory(i, insn, &z->mem);
 		break;
 	case ZYDIS_OPERAND_TYPE_POINTER:
 		op->kind = OPND_FAR;
@@ -183,7 +194,7 @@ static void set_operands(struct insn *i, const ZydisDecodedInstruction *z, const
 
 	for (unsigned int k = 0; k < z->operand_count; k++) {
 		if (k < z->operand_count_visible && i->nops < COUNT(i->op)) {
-			set_operand(i, &i->op[i->nops], &ops[k], &immediates);
+			set_operand(i, &i->op[i->nops], z, &ops[k], &immediates);
 			i->nops++;
 		} else if (ops[k].type == ZYDIS_OPERAND_TYPE_MEMORY && i->sreg == INSN_NO_REG &&
 			   ops[k].mem.segment != ZYDIS_REGISTER_ES && address_register(ops[k].mem.base) != HW_RSP) {
@@ -208,6 +219,10 @@ enum decode_status decode_insn(struct block_cache *b, u32 mode, const u8 *bytes,
 		return DECODE_BAD;
 	/* EVEX forms share their names with VEX ones; XOP, MVEX and 3DNow! are nobody's. */
 	if (z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && z.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+		return DECODE_BAD;
+	/* Zydis knows the VEX forms of the bit counts too, which only a coprocessor has. */
+	if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
+	    (z.mnemonic == ZYDIS_MNEMONIC_TZCNT || z.mnemonic == ZYDIS_MNEMONIC_LZCNT || z.mnemonic == ZYDIS_MNEMONIC_POPCNT))
 		return DECODE_BAD;
 	*out = (struct insn){
 		.mnemonic = (u16)z.mnemonic,
