@@ -507,7 +507,7 @@ static void resolve_link(struct block_cache *cache, struct block *b)
 	b->incoming = l;
 }
 
-int block_find(struct hw_cpu *c, u32 mode, const struct op **out)
+static int find(struct hw_cpu *c, u32 mode, const struct op **out)
 {
 	struct block_cache *cache = c->blocks;
 	struct block *b;
@@ -540,8 +540,15 @@ int block_find(struct hw_cpu *c, u32 mode, const struct op **out)
 		if (may_cache_jump(mode))
 			remember_jump(c, rip, mode, b);
 	}
-	cache->link = NULL;
 	c->arch.rip = rip - (lin & ~HW_PAGE_MASK);
 	*out = b->ops;
 	return EXEC_OK;
+}
+
+int block_find(struct hw_cpu *c, u32 mode, const struct op **out)
+{
+	int r = find(c, mode, out);
+
+	c->blocks->link = NULL;
+	return r;
 }

@@ -57,7 +57,7 @@ struct block_cache {
 	/* why dispatch() returned */
 	int result;	   /* EXEC_OK, EXEC_FAULT, EXEC_EXIT */
 	unsigned int insn_len;
-	struct op *link;   /* to be resolved to the block at arch.rip */
+	struct op *link;   /* what block_find() finds is the target of this one */
 	bool leave;	   /* the instruction in progress dropped blocks of this vCPU: do not continue the block */
 
 	u64 passed_breakpoint; /* where the debugger let execution go on */

@@ -116,8 +116,10 @@ HANDLER(op_lookup)
 
 	c->flags = (struct hw_flags){ fres, faux };
 	c->blocks->result = EXEC_OK;
-	if (unlikely(c->debug) || unlikely(c->blocks->leave))
+	if (unlikely(c->debug) || unlikely(c->blocks->leave)) {
+		c->blocks->link = NULL;
 		LEAVE();
+	}
 	r = block_find(c, c->mode, &first);
 	fres = c->flags.res;
 	faux = c->flags.aux;
@@ -135,12 +137,12 @@ HANDLER(op_fallthrough)
 
 /* ---------------------------------------------------------------- links */
 
+/* At once: if anything came in between, the link would lead there. */
 HANDLER(link_resolve)
 {
 	c->blocks->link = (struct op *)(uintptr_t)o;
 	c->arch.rip += (s64)o->delta;
-	c->blocks->result = EXEC_OK;
-	LEAVE();
+	CONTINUE_IN(op_lookup, o);
 }
 
 HANDLER(link_far)
