@@ -178,7 +178,7 @@ int vmm_check_kernel(const void *image, size_t size, uint64_t memory_size, char 
 	struct guest_memory mem;
 	int err;
 
-	err = memory_create(&mem, memory_size);
+	err = memory_create(&mem, memory_size, NULL);
 	if (!err) {
 		err = loader_load(&mem, &source, &entry, &error);
 		memory_destroy(&mem);

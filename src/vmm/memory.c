@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-int memory_create(struct guest_memory *mem, uint64_t size)
+int memory_create(struct guest_memory *mem, uint64_t size, void *hint)
 {
 	uint64_t low = size < MEMORY_LOW_LIMIT ? size : MEMORY_LOW_LIMIT;
 	void *host;
@@ -15,7 +15,7 @@ int memory_create(struct guest_memory *mem, uint64_t size)
 	if (!size || size > SIZE_MAX / 2)
 		return -EINVAL;
 	/* Without MAP_NORESERVE a guest larger than free memory could not even be tried. */
-	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	host = mmap(hint, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (host == MAP_FAILED)
 		return -errno;
 	*mem = (struct guest_memory){ .host = host, .size = size, .nr_regions = 1 };

@@ -32,8 +32,8 @@ struct guest_memory {
 	uint64_t size;
 };
 
-/* 0 or -errno. */
-int memory_create(struct guest_memory *mem, uint64_t size);
+/* 0 or -errno. `hint`: where the mapping should be in our own address space; NULL: anywhere. */
+int memory_create(struct guest_memory *mem, uint64_t size, void *hint);
 void memory_destroy(struct guest_memory *mem);
 
 /* Host address of [gpa, gpa + size), or NULL if any byte of it is not RAM in one region. */

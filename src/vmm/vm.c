@@ -2,6 +2,7 @@
 /* Making and ending a machine. */
 #include "vmm/vm.h"
 
+#include "observe/observe.h"
 #include "vmm/acpi.h"
 #include "vmm/console.h"
 #include "vmm/layout.h"
@@ -18,6 +19,8 @@
 
 /* Three pages that VMX needs for real mode without unrestricted guest, below the BIOS area at the end of 4 GiB. */
 #define TSS_ADDRESS 0xfffbd000ul
+/* Host addresses appear in traces: on virtual time guest memory is always at the same one. */
+#define VIRTUAL_TIME_MEMORY 0x200000000000ul
 
 static int open_kvm(struct vm *vm)
 {
@@ -43,9 +46,15 @@ static int open_kvm(struct vm *vm)
 	return 0;
 }
 
+static uint64_t guest_clock(void *opaque)
+{
+	return vm_time_ns(opaque);
+}
+
 static int add_memory(struct vm *vm)
 {
-	int err = memory_create(&vm->memory, vm->config->memory_size);
+	int err = memory_create(&vm->memory, vm->config->memory_size,
+				vm_synchronous(vm) ? (void *)VIRTUAL_TIME_MEMORY : NULL);
 
 	if (err) {
 		vmm_error("cannot get %llu MiB of guest memory: %s", (unsigned long long)vm->config->memory_size >> 20,
@@ -115,6 +124,8 @@ int vm_create(struct vm *vm, const struct vmm_config *config)
 		return -errno;
 	}
 	err = open_kvm(vm);
+	if (!err && vm_synchronous(vm) && config->softcvm.observer)
+		observer_set_clock(config->softcvm.observer, guest_clock, vm);
 	if (!err)
 		err = add_memory(vm);
 	if (err)
@@ -162,6 +173,8 @@ void vm_join(struct vm *vm)
 
 void vm_destroy(struct vm *vm)
 {
+	if (vm->config->softcvm.observer)
+		observer_set_clock(vm->config->softcvm.observer, NULL, NULL);
 	for (unsigned int i = 0; i < vm->nr_virtio; i++)
 		virtio_destroy(vm->virtio[i]);
 	pci_destroy(vm->pci);

@@ -2,7 +2,6 @@
 /* vmm_run(): loads the guest, waits until it ends, and says how it did. */
 #include "vmm/vmm.h"
 
-#include "observe/observe.h"
 #include "vmm/blob.h"
 #include "vmm/console.h"
 #include "vmm/report.h"
@@ -105,11 +104,6 @@ static void wait_for_end(struct session *s)
 	}
 }
 
-static uint64_t virtual_clock(void *opaque)
-{
-	return vm_time_ns(opaque);
-}
-
 static int load(struct session *s)
 {
 	const struct boot_source source = {
@@ -168,8 +162,6 @@ static int run_once(struct session *s, bool *again)
 	err = vm_create(&s->vm, s->config);
 	if (!err)
 		err = load(s);
-	if (!err && s->config->softcvm.icount && s->config->softcvm.observer && !s->config->accel_host)
-		observer_set_clock(s->config->softcvm.observer, virtual_clock, &s->vm);
 	if (!err)
 		err = vm_start(&s->vm);
 	if (!err)
@@ -182,8 +174,6 @@ static int run_once(struct session *s, bool *again)
 		console_drain(s->vm.console);
 		status = describe_end(s);
 	}
-	if (s->config->softcvm.observer)
-		observer_set_clock(s->config->softcvm.observer, NULL, NULL);
 	vm_destroy(&s->vm);
 	return status;
 }
