@@ -109,6 +109,28 @@ static enum form bind_two(const struct insn *i, enum form memory, struct op *o)
 	return memory == FORM_BD ? FORM_BD_I : FORM_BIS_I;
 }
 
+static enum form bind_three(const struct insn *i, enum form memory, struct op *o)
+{
+	const struct operand *a = &i->op[0], *b = &i->op[1], *third = &i->op[2];
+
+	if (a->kind != OPND_GPR)
+		return FORM_OTHER;
+	o->dst = register_offset(a);
+	if (b->kind == OPND_GPR) {
+		o->src = register_offset(b);
+		if (third->kind == OPND_IMM) {
+			o->imm64 = i->imm;
+			return FORM_RRI;
+		}
+		o->src2 = register_offset(third);
+		return third->kind == OPND_GPR ? FORM_RRR : FORM_OTHER;
+	}
+	if (b->kind != OPND_MEM || third->kind != OPND_GPR || memory == FORM_OTHER)
+		return FORM_OTHER;
+	o->src2 = register_offset(third);
+	return memory == FORM_BD ? FORM_R_BD_R : FORM_R_BIS_R;
+}
+
 static enum form bind_operands(const struct insn *i, u32 mode, u16 ip, struct op *o)
 {
 	enum form memory = FORM_OTHER;
@@ -125,12 +147,7 @@ static enum form bind_operands(const struct insn *i, u32 mode, u16 ip, struct op
 	case 2:
 		return bind_two(i, memory, o);
 	case 3:
-		if (i->op[0].kind != OPND_GPR || i->op[1].kind != OPND_GPR || i->op[2].kind != OPND_IMM)
-			return FORM_OTHER;
-		o->dst = register_offset(&i->op[0]);
-		o->src = register_offset(&i->op[1]);
-		o->imm64 = i->imm;
-		return FORM_RRI;
+		return bind_three(i, memory, o);
 	default:
 		return FORM_OTHER;
 	}
@@ -171,7 +188,7 @@ static op_fn hot_handler(const struct insn *i, enum form form, u32 mode)
 	typedef op_fn (*chooser)(const struct insn *i, enum form form);
 	static const chooser choosers[] = {
 		exec_mov_handler, exec_alu_handler, exec_unary_handler, exec_shift_handler,
-		exec_cond_handler, exec_mul_handler, exec_bit_handler, exec_lock_handler,
+		exec_cond_handler, exec_mul_handler, exec_bit_handler, exec_bmi_handler, exec_lock_handler,
 	};
 	op_fn h;
 
@@ -246,7 +263,8 @@ static void bind_insn(struct binder *b, unsigned int n)
 	o->handler = refusal(i, b->d->mode);
 	if (o->handler == op_ud || o->handler == op_gp)
 		return;
-	if (!o->handler)
+	/* A stepped block runs once. So both ways of executing an instruction can be tested by the same code. */
+	if (!o->handler && !(b->d->mode & MODE_STEP))
 		o->handler = hot_handler(i, form, b->d->mode);
 	if (!o->handler)
 		o->handler = op_generic;

@@ -62,6 +62,32 @@ HANDLER(op_generic)
 	LEAVE();
 }
 
+HANDLER(op_one_element)
+{
+	const struct insn *i = op_insn(o);
+	u64 page = c->arch.rip, count = c->arch.gpr[HW_RCX];
+	int r;
+
+	if (count == 0 || c->arch.rflags & FLAG_DF)
+		CONTINUE_IN(op_generic, o);
+	c->flags = (struct hw_flags){ fres, faux };
+	c->arch.rip = page + o->ip;
+	c->done_next = 0;
+	c->counters.generic_insns++;
+	c->arch.gpr[HW_RCX] = 1;
+	r = insn_lookup(i->mnemonic)->fn(c, i);
+	c->arch.gpr[HW_RCX] += count - 1;
+	if (r == EXEC_OK && c->arch.gpr[HW_RCX] != 0)
+		r = EXEC_AGAIN;
+	if (r == EXEC_AGAIN && !__atomic_load_n(&c->request, __ATOMIC_RELAXED) && !c->blocks->leave && !c->done_count) {
+		c->arch.rip = page;
+		NEXT(o);
+	}
+	if (generic_end(o, c, r, page, i->len))
+		NEXT(o + 1);
+	LEAVE();
+}
+
 #define RAISE(name, call)                                                                                             \
 	HANDLER(name)                                                                                                 \
 	{                                                                                                             \

@@ -159,68 +159,103 @@ IMUL(8)
 #define SWIDE_4 s64
 #define SWIDE_8 __int128
 
-/* rDX:rAX = rAX * r, and the division of rDX:rAX; what overflows raises #DE in op_generic(). */
-#define MULDIV(size)                                                                                                  \
-	static HANDLER(mul_r_##size)                                                                                  \
-	{                                                                                                             \
-		WIDE_##size r = (WIDE_##size)REG(size, RAX) * REG(size, o->dst);                                      \
-		UTYPE(size) high = r >> (8 * (size));                                                                 \
-		SET_REG(size, RAX, (UTYPE(size))r);                                                                   \
-		SET_REG(size, RDX, high);                                                                             \
-		IMUL_FLAGS(size, r, high != 0);                                                                       \
-		NEXT(o + 1);                                                                                          \
-	}                                                                                                             \
-	static HANDLER(imul_r_##size)                                                                                 \
-	{                                                                                                             \
-		SWIDE_##size r = (SWIDE_##size)(STYPE(size))REG(size, RAX) * (STYPE(size))REG(size, o->dst);          \
-		SET_REG(size, RAX, (UTYPE(size))r);                                                                   \
-		SET_REG(size, RDX, (UTYPE(size))(r >> (8 * (size))));                                                 \
-		IMUL_FLAGS(size, r, r != (STYPE(size))r);                                                             \
-		NEXT(o + 1);                                                                                          \
-	}                                                                                                             \
-	static HANDLER(div_r_##size)                                                                                  \
-	{                                                                                                             \
-		UTYPE(size) d = REG(size, o->dst), high = REG(size, RDX), low = REG(size, RAX), q, r;                 \
-		if (unlikely(high >= d))                                                                              \
+/* rDX:rAX = rAX * v */
+#define MUL_STEP(size, v)                                                                                             \
+	do {                                                                                                          \
+		WIDE_##size r_ = (WIDE_##size)REG(size, RAX) * (v);                                                   \
+		UTYPE(size) high_ = r_ >> (8 * (size));                                                               \
+		SET_REG(size, RAX, (UTYPE(size))r_);                                                                  \
+		SET_REG(size, RDX, high_);                                                                            \
+		IMUL_FLAGS(size, r_, high_ != 0);                                                                     \
+	} while (0)
+#define WIDE_IMUL_STEP(size, v)                                                                                       \
+	do {                                                                                                          \
+		SWIDE_##size r_ = (SWIDE_##size)(STYPE(size))REG(size, RAX) * (STYPE(size))(v);                       \
+		SET_REG(size, RAX, (UTYPE(size))r_);                                                                  \
+		SET_REG(size, RDX, (UTYPE(size))(r_ >> (8 * (size))));                                                \
+		IMUL_FLAGS(size, r_, r_ != (STYPE(size))r_);                                                          \
+	} while (0)
+/* Divisions of rDX:rAX; what overflows raises #DE in op_generic(). */
+#define DIV_STEP(size, v)                                                                                             \
+	do {                                                                                                          \
+		UTYPE(size) d_ = (v), high_ = REG(size, RDX), low_ = REG(size, RAX), q_, r_;                          \
+		if (unlikely(high_ >= d_))                                                                            \
 			CONTINUE_IN(op_generic, o);                                                                   \
-		__asm__("div %4" : "=a"(q), "=d"(r) : "0"(low), "1"(high), "r"(d) : "cc");                            \
-		SET_REG(size, RAX, q);                                                                                \
-		SET_REG(size, RDX, r);                                                                                \
+		__asm__("div %4" : "=a"(q_), "=d"(r_) : "0"(low_), "1"(high_), "r"(d_) : "cc");                       \
+		SET_REG(size, RAX, q_);                                                                               \
+		SET_REG(size, RDX, r_);                                                                               \
+	} while (0)
+/* The usual case: a dividend that is only sign-extended, and a quotient that fits. */
+#define IDIV_STEP(size, v)                                                                                            \
+	do {                                                                                                          \
+		STYPE(size) d_ = (STYPE(size))(v), high_ = REG(size, RDX), low_ = REG(size, RAX);                     \
+		if (unlikely(high_ != low_ >> (8 * (size) - 1) || d_ == 0 || d_ == -1))                               \
+			CONTINUE_IN(op_generic, o);                                                                   \
+		SET_REG(size, RAX, (UTYPE(size))(low_ / d_));                                                         \
+		SET_REG(size, RDX, (UTYPE(size))(low_ % d_));                                                         \
+	} while (0)
+
+#define ACCUMULATOR(name, STEP, size)                                                                                 \
+	static HANDLER(name##_r_##size)                                                                               \
+	{                                                                                                             \
+		STEP(size, REG(size, o->dst));                                                                        \
 		NEXT(o + 1);                                                                                          \
 	}                                                                                                             \
-	static HANDLER(idiv_r_##size)                                                                                 \
+	static HANDLER(name##_bd_##size)                                                                              \
 	{                                                                                                             \
-		STYPE(size) d = REG(size, o->dst), high = REG(size, RDX), low = REG(size, RAX);                       \
-		/* the usual case: a dividend that is only sign-extended, and a quotient that fits */                 \
-		if (unlikely(high != low >> (8 * (size) - 1) || d == 0 || d == -1))                                   \
-			CONTINUE_IN(op_generic, o);                                                                   \
-		SET_REG(size, RAX, (UTYPE(size))(low / d));                                                           \
-		SET_REG(size, RDX, (UTYPE(size))(low % d));                                                           \
+		UTYPE(size) v;                                                                                        \
+		LOAD(size, EA_bd(o), v);                                                                              \
+		STEP(size, v);                                                                                        \
 		NEXT(o + 1);                                                                                          \
+		COLD_ENDS;                                                                                            \
+	}                                                                                                             \
+	static HANDLER(name##_bis_##size)                                                                             \
+	{                                                                                                             \
+		UTYPE(size) v;                                                                                        \
+		LOAD(size, EA_bis(o), v);                                                                             \
+		STEP(size, v);                                                                                        \
+		NEXT(o + 1);                                                                                          \
+		COLD_ENDS;                                                                                            \
 	}
+#define MULDIV(size)                                                                                                  \
+	ACCUMULATOR(mul, MUL_STEP, size)                                                                              \
+	ACCUMULATOR(imul, WIDE_IMUL_STEP, size)                                                                       \
+	ACCUMULATOR(div, DIV_STEP, size)                                                                              \
+	ACCUMULATOR(idiv, IDIV_STEP, size)
 MULDIV(4)
 MULDIV(8)
 
 op_fn exec_mul_handler(const struct insn *i, enum form form)
 {
+#define ACCUMULATOR_FORMS(name)                                                                                       \
+	[FORM_R] = { name##_r_4, name##_r_8 }, [FORM_BD] = { name##_bd_4, name##_bd_8 },                              \
+	[FORM_BIS] = { name##_bis_4, name##_bis_8 }
 	static const op_fn imul[FORM_COUNT][2] = {
-		[FORM_R] = { imul_r_4, imul_r_8 },	    [FORM_RR] = { imul_rr_4, imul_rr_8 },
-		[FORM_RRI] = { imul_rri_4, imul_rri_8 },    [FORM_R_BD] = { imul_r_bd_4, imul_r_bd_8 },
+		ACCUMULATOR_FORMS(imul),
+		[FORM_RR] = { imul_rr_4, imul_rr_8 },
+		[FORM_RRI] = { imul_rri_4, imul_rri_8 },
+		[FORM_R_BD] = { imul_r_bd_4, imul_r_bd_8 },
 		[FORM_R_BIS] = { imul_r_bis_4, imul_r_bis_8 },
 	};
+	static const op_fn mul[FORM_COUNT][2] = { ACCUMULATOR_FORMS(mul) };
+	static const op_fn div[FORM_COUNT][2] = { ACCUMULATOR_FORMS(div) };
+	static const op_fn idiv[FORM_COUNT][2] = { ACCUMULATOR_FORMS(idiv) };
 	bool wide = i->op[0].size == 8;
 
 	if (i->op[0].size < 4)
 		return NULL;
-	if (i->mnemonic == ZYDIS_MNEMONIC_IMUL)
+	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_IMUL:
 		return imul[form][wide];
-	if (form != FORM_R)
+	case ZYDIS_MNEMONIC_MUL:
+		return mul[form][wide];
+	case ZYDIS_MNEMONIC_DIV:
+		return div[form][wide];
+	case ZYDIS_MNEMONIC_IDIV:
+		return idiv[form][wide];
+	default:
 		return NULL;
-	if (i->mnemonic == ZYDIS_MNEMONIC_MUL)
-		return wide ? mul_r_8 : mul_r_4;
-	if (i->mnemonic == ZYDIS_MNEMONIC_DIV)
-		return wide ? div_r_8 : div_r_4;
-	return i->mnemonic == ZYDIS_MNEMONIC_IDIV ? (wide ? idiv_r_8 : idiv_r_4) : NULL;
+	}
 }
 
 /* ---------------------------------------------------------------- bits */

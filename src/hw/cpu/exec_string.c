@@ -4,7 +4,7 @@
  *
  * Each piece is one host string instruction, which has the guest's own semantics for overlapping operands; if the memory
  * goes away in its middle, its registers say how far it came. RCX, RSI and RDI are a valid restart point between pieces,
- * where requests are looked at. Everything else (DF, MMIO, an element across pages) is op_generic()'s.
+ * where requests are looked at. Everything else (DF, MMIO, an element across pages) is op_one_element()'s.
  */
 #include "hw/cpu/op.h"
 
@@ -51,7 +51,7 @@ static inline u64 elements_in_page(u64 lin, u64 count, unsigned int size)
 		REG(8, RDI) = lin + n * (size);                                                                       \
 		PIECE_DONE(n);                                                                                        \
 slow:                                                                                                                 \
-		CONTINUE_IN(op_generic, o);                                                                           \
+		CONTINUE_IN(op_one_element, o);                                                                         \
 gone:                                                                                                                 \
 		REG(8, RDI) = lin + (n - left) * (size);                                                              \
 		REG(8, RCX) -= n - left;                                                                              \
@@ -81,7 +81,7 @@ REP_STOS(8)
 		REG(8, RDI) = to + n * (size);                                                                        \
 		PIECE_DONE(n);                                                                                        \
 slow:                                                                                                                 \
-		CONTINUE_IN(op_generic, o);                                                                           \
+		CONTINUE_IN(op_one_element, o);                                                                         \
 gone:                                                                                                                 \
 		REG(8, RSI) = from + (n - left) * (size);                                                             \
 		REG(8, RDI) = to + (n - left) * (size);                                                               \

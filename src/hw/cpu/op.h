@@ -36,7 +36,7 @@ struct op {
 		struct {
 			u8 dst, src;	 /* byte offsets into struct hw_cpu, as are base and index */
 			u16 base, index; /* `zero` if there is none; index may be a segment base */
-			u16 unused;
+			u16 src2;
 		};
 		struct {
 			s32 delta; /* link: rip of the successor, from the page's */
@@ -71,6 +71,7 @@ static inline const struct insn *op_insn(const struct op *o)
 /* ---------------------------------------------------------------- handlers of every block (exec_generic.c) */
 
 HANDLER(op_generic);	/* executes op_insn() through its table entry */
+HANDLER(op_one_element); /* a repeated string instruction, once: fills the TLB for the handler, or takes what it cannot */
 HANDLER(op_ud);
 HANDLER(op_gp);
 HANDLER(op_unimplemented);
@@ -247,6 +248,9 @@ enum form {
 	FORM_BD_I,
 	FORM_BIS_I,
 	FORM_RRI,   /* dst, src, immediate */
+	FORM_RRR,   /* dst, src, src2 */
+	FORM_R_BD_R, /* dst, memory, src2 */
+	FORM_R_BIS_R,
 	FORM_COUNT,
 };
 
@@ -265,6 +269,7 @@ op_fn exec_stack_handler(const struct insn *i, enum form form);
 op_fn exec_shift_handler(const struct insn *i, enum form form);
 op_fn exec_mul_handler(const struct insn *i, enum form form);
 op_fn exec_bit_handler(const struct insn *i, enum form form);
+op_fn exec_bmi_handler(const struct insn *i, enum form form);
 op_fn exec_lock_handler(const struct insn *i, enum form form);
 op_fn exec_branch_handler(const struct insn *i, enum form form);
 op_fn exec_flags_handler(const struct insn *i, u32 mode);
