@@ -159,7 +159,7 @@ asm(".text\n.globl to_user32\n"
     "	push $0x33\n push $0x6e00\n push $2\n push $0x3b\n push $user32\n iretq\n"
     ".code32\n"
     "user32:\n"
-    "	mov $0x7fffffff, %eax\n .byte 0x40\n mov %eax, 0x6030\n"
+    "	mov $0x33, %eax\n mov %eax, %ds\n mov $0x7fffffff, %eax\n .byte 0x40\n mov %eax, 0x6030\n"
     "	mov %cs, %eax\n mov %eax, 0x6034\n"
     "	int $0x81\n"
     ".code64\n");

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/random.h>
 
+#include "hw/apic/apic.h"
 #include "hw/cpu/sys.h"
 
 static int sys_ud(struct hw_cpu *c, const struct insn *i)
@@ -115,11 +116,13 @@ int sys_cli(struct hw_cpu *c, const struct insn *i)
 }
 
 /*
- * The instruction behind STI is normally in the same block, which no interrupt comes into: cpu_check_events() at its
+ * With nothing pending, the instruction behind STI is normally in the same block, which no interrupt comes into: cpu_check_events() at its
  * end finds the shadow over. Only if the block ended here must that instruction be executed alone.
  */
 int sys_sti(struct hw_cpu *c, const struct insn *i)
 {
+	u8 vector;
+
 	switch (if_access(c)) {
 	case IF_REAL:
 		if (c->arch.rflags & FLAG_IF)
@@ -128,7 +131,8 @@ int sys_sti(struct hw_cpu *c, const struct insn *i)
 		c->arch.interruptibility |= HW_BLOCK_STI;
 		c->sti_next = c->arch.rip + i->len;
 		sys_request_event(c);
-		return EXEC_OK;
+		/* what is pending already comes in right behind the next instruction */
+		return c->ctl.irq_window || vapic_pending(c, &vector) ? EXEC_END : EXEC_OK;
 	case IF_VIRTUAL:
 		if (c->arch.rflags & FLAG_VIP)
 			return cpu_gp(c, 0);
