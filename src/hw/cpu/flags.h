@@ -2,8 +2,8 @@
 /*
  * flags: the arithmetic flags of the common operations, in the lazy form of cpu.h.
  *
- * `size` is the operand size in bytes; with a constant size everything but the vector itself folds away. Results need not
- * be truncated by the caller.
+ * `size` is the operand size in bytes; with a constant size everything but the vector itself folds away. Results need
+ * not be truncated by the caller.
  */
 #pragma once
 
@@ -45,7 +45,7 @@ static inline struct hw_flags flags_sub(u64 a, u64 b, u64 res, unsigned int size
 /* AND, OR, XOR, TEST: CF and OF are cleared; AF, undefined in the SDM, is cleared by AMD and Intel processors. */
 static inline struct hw_flags flags_logic(u64 res, unsigned int size)
 {
-	return (struct hw_flags){ .res = sign_extend(res, size), .aux = 0 };
+	return (struct hw_flags){.res = sign_extend(res, size), .aux = 0};
 }
 
 static inline unsigned int flags_cf(struct hw_flags f)

@@ -94,8 +94,10 @@ int fpu_native(struct hw_cpu *c, const struct insn *i)
 		image, i->modrm < 0xc0 ? fpu_stub_mem[escape][i->modrm >> 3 & 7] : fpu_stub_reg[escape][i->modrm & 63],
 		memory, flags_to_eflags(c->flags));
 	memcpy(&fsw, image + FX_FSW, 2);
-	/* SDM 1 8.5: a store whose exception is unmasked does not happen, but for an inexact result. */
-	if (store && !(fsw & ~fcw & FSW_FLAGS & ~32u))
+	/* SDM 1 8.5: a store whose exception is unmasked does not happen, but for an inexact result. It still may fault. */
+	if (store && fsw & ~fcw & FSW_FLAGS & ~32u)
+		err = fx_probe_write(c, lin, size);
+	else if (store)
 		err = cpu_write(c, lin, memory, size);
 	if (err)
 		return err;

@@ -8,8 +8,8 @@
 #include "hw/cpu/insn.h"
 
 /*
- * A read-modify-write of the first operand. `fn` computes the new value and `flags` from `old`, `src` and `in`; under LOCK
- * it may be called several times before its last result is stored.
+ * A read-modify-write of the first operand. `fn` computes the new value and `flags` from `old`, `src` and `in`; under
+ * LOCK it may be called several times before its last result is stored.
  */
 struct int_rmw {
 	u64 (*fn)(struct int_rmw *r, u64 old);
@@ -56,7 +56,7 @@ INT_FUNCTION(test);
 INT_FUNCTION(inc);
 INT_FUNCTION(dec);
 INT_FUNCTION(neg);
-INT_FUNCTION(not);
+INT_FUNCTION(not );
 INT_FUNCTION(adcx);
 INT_FUNCTION(adox);
 /* int_atomic.c */

@@ -45,7 +45,7 @@ static u64 sbb(struct int_rmw *r, u64 old)
 	return res;
 }
 
-static u64 or(struct int_rmw *r, u64 old)
+static u64 or (struct int_rmw * r, u64 old)
 {
 	u64 res = old | r->src;
 
@@ -53,7 +53,7 @@ static u64 or(struct int_rmw *r, u64 old)
 	return res;
 }
 
-static u64 and(struct int_rmw *r, u64 old)
+static u64 and (struct int_rmw * r, u64 old)
 {
 	u64 res = old & r->src;
 
@@ -61,16 +61,16 @@ static u64 and(struct int_rmw *r, u64 old)
 	return res;
 }
 
-static u64 xor(struct int_rmw *r, u64 old)
-{
-	u64 res = old ^ r->src;
+static u64 xor
+	(struct int_rmw * r, u64 old) {
+		u64 res = old ^ r->src;
 
-	r->flags = flags_logic(res, r->size);
-	return res;
-}
+		r->flags = flags_logic(res, r->size);
+		return res;
+	}
 
-/* INC and DEC leave CF alone. */
-static u64 inc(struct int_rmw *r, u64 old)
+	/* INC and DEC leave CF alone. */
+	static u64 inc(struct int_rmw *r, u64 old)
 {
 	u64 res = old + 1;
 
@@ -92,14 +92,14 @@ static u64 neg(struct int_rmw *r, u64 old)
 	return -old;
 }
 
-static u64 not(struct int_rmw *r, u64 old)
+static u64 not(struct int_rmw * r, u64 old)
 {
 	return ~old;
 }
 
 static int binary(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_rmw *r, u64 old))
 {
-	struct int_rmw r = { .fn = fn, .size = i->op[0].size };
+	struct int_rmw r = {.fn = fn, .size = i->op[0].size};
 	int err = int_source(c, i, 1, r.size, &r.src);
 
 	return err ? err : int_rmw(c, i, &r);
@@ -107,7 +107,7 @@ static int binary(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_r
 
 static int unary(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_rmw *r, u64 old))
 {
-	struct int_rmw r = { .fn = fn, .size = i->op[0].size };
+	struct int_rmw r = {.fn = fn, .size = i->op[0].size};
 
 	return int_rmw(c, i, &r);
 }
@@ -115,7 +115,7 @@ static int unary(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_rm
 /* CMP and TEST: only the flags are kept. */
 static int compare(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_rmw *r, u64 old))
 {
-	struct int_rmw r = { .size = i->op[0].size };
+	struct int_rmw r = {.size = i->op[0].size};
 	u64 value;
 	int err = int_source(c, i, 1, r.size, &r.src);
 
@@ -128,15 +128,15 @@ static int compare(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_
 	return EXEC_OK;
 }
 
-#define BINARY(name)                                         \
-	int int_##name(struct hw_cpu *c, const struct insn *i) \
-	{                                                    \
-		return binary(c, i, name);                   \
+#define BINARY(name)                                                                                                   \
+	int int_##name(struct hw_cpu *c, const struct insn *i)                                                         \
+	{                                                                                                              \
+		return binary(c, i, name);                                                                             \
 	}
-#define UNARY(name)                                          \
-	int int_##name(struct hw_cpu *c, const struct insn *i) \
-	{                                                    \
-		return unary(c, i, name);                    \
+#define UNARY(name)                                                                                                    \
+	int int_##name(struct hw_cpu *c, const struct insn *i)                                                         \
+	{                                                                                                              \
+		return unary(c, i, name);                                                                              \
 	}
 
 BINARY(add)
@@ -149,7 +149,7 @@ BINARY(xor)
 UNARY(inc)
 UNARY(dec)
 UNARY(neg)
-UNARY(not)
+UNARY(not )
 
 int int_cmp(struct hw_cpu *c, const struct insn *i)
 {

@@ -2,8 +2,8 @@
 /*
  * int_atomic: read-modify-write of an operand, with and without LOCK, and the instructions that exist for it.
  *
- * LOCK on memory within one page is a compare-and-swap loop of the host on the same bytes; page-crossing and MMIO operands
- * go through cpu_locked_rmw().
+ * LOCK on memory within one page is a compare-and-swap loop of the host on the same bytes; page-crossing and MMIO
+ * operands go through cpu_locked_rmw().
  */
 #include <string.h>
 
@@ -174,7 +174,7 @@ static u64 replace(struct int_rmw *r, u64 old)
 int int_xchg(struct hw_cpu *c, const struct insn *i)
 {
 	unsigned int mem = i->op[1].kind == OPND_MEM, reg = !mem;
-	struct int_rmw r = { .fn = replace, .size = i->op[0].size };
+	struct int_rmw r = {.fn = replace, .size = i->op[0].size};
 	u64 lin, value;
 	int err = insn_read(c, i, reg, &r.src);
 
@@ -203,7 +203,7 @@ static u64 exchange_add(struct int_rmw *r, u64 old)
 
 int int_xadd(struct hw_cpu *c, const struct insn *i)
 {
-	struct int_rmw r = { .fn = exchange_add, .size = i->op[0].size };
+	struct int_rmw r = {.fn = exchange_add, .size = i->op[0].size};
 	int err = insn_read(c, i, 1, &r.src);
 
 	if (err)
@@ -231,13 +231,13 @@ static u64 compare_exchange(struct int_rmw *r, u64 old)
 }
 
 /*
- * SDM 2 CMPXCHG: a destination in memory is written in either case, a register (with its upper half) only when the values
- * are equal, and the accumulator only when they differ.
+ * SDM 2 CMPXCHG: a destination in memory is written in either case, a register (with its upper half) only when the
+ * values are equal, and the accumulator only when they differ.
  */
 int int_cmpxchg(struct hw_cpu *c, const struct insn *i)
 {
 	unsigned int size = i->op[0].size;
-	struct int_rmw r = { .fn = compare_exchange, .size = size, .src2 = gpr_get(c, HW_RAX, size) };
+	struct int_rmw r = {.fn = compare_exchange, .size = size, .src2 = gpr_get(c, HW_RAX, size)};
 	int err = insn_read(c, i, 1, &r.src);
 
 	if (err)
@@ -309,8 +309,8 @@ int int_cmpxchg_double(struct hw_cpu *c, const struct insn *i)
 	unsigned int half = i->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B ? 8 : 4;
 	struct double_swap d = {
 		.half = half,
-		.expected = { gpr_get(c, HW_RAX, half), gpr_get(c, HW_RDX, half) },
-		.replacement = { gpr_get(c, HW_RBX, half), gpr_get(c, HW_RCX, half) },
+		.expected = {gpr_get(c, HW_RAX, half), gpr_get(c, HW_RDX, half)},
+		.replacement = {gpr_get(c, HW_RBX, half), gpr_get(c, HW_RCX, half)},
 	};
 	u32 flags;
 	u64 lin;

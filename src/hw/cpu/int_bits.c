@@ -6,7 +6,8 @@
 
 /* ---------------------------------------------------------------- BT, BTS, BTR, BTC */
 
-/* CF is the bit; the other flags are undefined or unchanged (SDM 2 BT) and keep their values. `src` is the bit's number. */
+/* CF is the bit; the other flags are undefined or unchanged (SDM 2 BT) and keep their values. `src` is the bit's
+ * number. */
 static u64 bit_test(struct int_rmw *r, u64 old)
 {
 	r->flags = flags_with_cf(r->in, old >> r->src & 1);
@@ -39,7 +40,7 @@ static int bit_string_operand(struct hw_cpu *c, const struct insn *i, s64 offset
 
 static int bit_operation(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_rmw *r, u64 old))
 {
-	struct int_rmw r = { .fn = fn, .size = i->op[0].size };
+	struct int_rmw r = {.fn = fn, .size = i->op[0].size};
 	u64 number, lin, value = 0;
 	int err = int_source(c, i, 1, r.size, &number);
 
@@ -107,8 +108,8 @@ static unsigned int highest_bit(u64 value)
 }
 
 /*
- * The destination of a zero source is undefined in the SDM and unchanged in APM3 BSF and on every processor, even its upper
- * half. Flags other than ZF are undefined and keep their values.
+ * The destination of a zero source is undefined in the SDM and unchanged in APM3 BSF and on every processor, even its
+ * upper half. Flags other than ZF are undefined and keep their values.
  */
 static int bit_scan(struct hw_cpu *c, const struct insn *i, unsigned int (*find)(u64 value))
 {
@@ -332,7 +333,10 @@ static int int_crc32(struct hw_cpu *c, const struct insn *i)
 	return insn_write(c, i, 0, crc);
 }
 
-#define ROW(name, feat, fl, func) { .mnemonic = ZYDIS_MNEMONIC_##name, .feature = FEAT_##feat, .flags = fl, .fn = func }
+#define ROW(name, feat, fl, func)                                                                                      \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##name, .feature = FEAT_##feat, .flags = fl, .fn = func                     \
+	}
 
 static const struct insn_desc descs[] = {
 	ROW(BT, ALWAYS, 0, int_bt),
@@ -359,4 +363,4 @@ static const struct insn_desc descs[] = {
 	ROW(CRC32, SSE42, 0, int_crc32),
 };
 
-const struct insn_table bit_insns = { descs, sizeof(descs) / sizeof(descs[0]) };
+const struct insn_table bit_insns = {descs, sizeof(descs) / sizeof(descs[0])};

@@ -2,7 +2,8 @@
 /*
  * int_muldiv: multiplication and division.
  *
- * SF, ZF, AF, PF after a multiplication and all six flags after a division are undefined (SDM 2); they keep their values.
+ * SF, ZF, AF, PF after a multiplication and all six flags after a division are undefined (SDM 2); they keep their
+ * values.
  */
 #include "hw/cpu/int.h"
 

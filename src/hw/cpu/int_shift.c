@@ -2,9 +2,9 @@
 /*
  * int_shift: shifts and rotates.
  *
- * The count is masked to 5 bits, or 6 for a 64-bit operand; a masked count of zero changes no flag (SDM 2 SAL/SAR/SHL/SHR).
- * OF is defined for a count of 1 only: for others it is what the last step of one bit gives, as AMD and Intel processors
- * do. AF is undefined and cleared.
+ * The count is masked to 5 bits, or 6 for a 64-bit operand; a masked count of zero changes no flag (SDM 2
+ * SAL/SAR/SHL/SHR). OF is defined for a count of 1 only: for others it is what the last step of one bit gives, as AMD
+ * and Intel processors do. AF is undefined and cleared.
  */
 #include "hw/cpu/int.h"
 
@@ -165,7 +165,7 @@ static u64 shrd(struct int_rmw *r, u64 old)
 
 static int shift(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_rmw *r, u64 old))
 {
-	struct int_rmw r = { .fn = fn, .size = i->op[0].size, .src = 1 };
+	struct int_rmw r = {.fn = fn, .size = i->op[0].size, .src = 1};
 	int err = i->nops > 1 ? int_source(c, i, 1, 1, &r.src) : EXEC_OK;
 
 	if (err)
@@ -176,7 +176,7 @@ static int shift(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_rm
 
 static int double_shift(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct int_rmw *r, u64 old))
 {
-	struct int_rmw r = { .fn = fn, .size = i->op[0].size, .src = gpr_get(c, HW_RCX, 1) };
+	struct int_rmw r = {.fn = fn, .size = i->op[0].size, .src = gpr_get(c, HW_RCX, 1)};
 	int err = insn_read(c, i, 1, &r.src2);
 
 	if (!err && i->nops > 2)
@@ -187,10 +187,10 @@ static int double_shift(struct hw_cpu *c, const struct insn *i, u64 (*fn)(struct
 	return int_rmw(c, i, &r);
 }
 
-#define SHIFT(name, how)                                     \
-	int int_##name(struct hw_cpu *c, const struct insn *i) \
-	{                                                    \
-		return how(c, i, name);                      \
+#define SHIFT(name, how)                                                                                               \
+	int int_##name(struct hw_cpu *c, const struct insn *i)                                                         \
+	{                                                                                                              \
+		return how(c, i, name);                                                                                \
 	}
 
 SHIFT(shl, shift)

@@ -80,7 +80,7 @@ static int pusha(struct hw_cpu *c, const struct insn *i)
 static int popa(struct hw_cpu *c, const struct insn *i)
 {
 	unsigned int size = i->opsize, n;
-	u64 sp = c->arch.gpr[HW_RSP], value[8] = { 0 }, lin;
+	u64 sp = c->arch.gpr[HW_RSP], value[8] = {0}, lin;
 	int err = EXEC_OK;
 
 	for (n = 0; n < 8 && !err; n++) {
@@ -142,7 +142,7 @@ static u64 popf_mask(const struct hw_cpu *c, const struct insn *i)
 
 static int popf_vme(struct hw_cpu *c, u64 value)
 {
-	u64 mask = popf_mask(c, &(struct insn){ .opsize = 2 }) & ~(u64)FLAG_IF;
+	u64 mask = popf_mask(c, &(struct insn){.opsize = 2}) & ~(u64)FLAG_IF;
 
 	if (value & FLAG_TF || (value & FLAG_IF && c->arch.rflags & FLAG_VIP))
 		return cpu_gp(c, 0);
@@ -227,23 +227,19 @@ static int leave(struct hw_cpu *c, const struct insn *i)
 	return err;
 }
 
-#define ROW(name, fl, func) { .mnemonic = ZYDIS_MNEMONIC_##name, .feature = FEAT_ALWAYS, .flags = fl, .fn = func }
+#define ROW(name, fl, func)                                                                                            \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##name, .feature = FEAT_ALWAYS, .flags = fl, .fn = func                     \
+	}
 
 static const struct insn_desc descs[] = {
-	ROW(PUSH, 0, push),
-	ROW(POP, 0, pop),
-	ROW(PUSHA, INSN_NO64, pusha),
-	ROW(PUSHAD, INSN_NO64, pusha),
-	ROW(POPA, INSN_NO64, popa),
-	ROW(POPAD, INSN_NO64, popa),
-	ROW(PUSHF, 0, pushf),
-	ROW(PUSHFD, 0, pushf),
-	ROW(PUSHFQ, 0, pushf),
-	ROW(POPF, 0, popf),
-	ROW(POPFD, 0, popf),
-	ROW(POPFQ, 0, popf),
-	ROW(ENTER, 0, enter),
-	ROW(LEAVE, 0, leave),
+	ROW(PUSH, 0, push),	      ROW(POP, 0, pop),
+	ROW(PUSHA, INSN_NO64, pusha), ROW(PUSHAD, INSN_NO64, pusha),
+	ROW(POPA, INSN_NO64, popa),   ROW(POPAD, INSN_NO64, popa),
+	ROW(PUSHF, 0, pushf),	      ROW(PUSHFD, 0, pushf),
+	ROW(PUSHFQ, 0, pushf),	      ROW(POPF, 0, popf),
+	ROW(POPFD, 0, popf),	      ROW(POPFQ, 0, popf),
+	ROW(ENTER, 0, enter),	      ROW(LEAVE, 0, leave),
 };
 
-const struct insn_table stack_insns = { descs, sizeof(descs) / sizeof(descs[0]) };
+const struct insn_table stack_insns = {descs, sizeof(descs) / sizeof(descs[0])};

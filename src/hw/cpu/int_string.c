@@ -3,12 +3,12 @@
  * int_string: MOVS, STOS, LODS, SCAS and CMPS, element by element.
  *
  * Registers are updated after each element, so that a fault or an exit in the middle leaves a state from which the
- * instruction continues (SDM 1 7.3.9.2). A page fault in the middle of a repeated CMPS or SCAS shows EFLAGS as they were
- * before it (SDM 2 REP) on Intel processors; on AMD's they are those of the last comparison.
+ * instruction continues (SDM 1 7.3.9.2). A page fault in the middle of a repeated CMPS or SCAS shows EFLAGS as they
+ * were before it (SDM 2 REP) on Intel processors; on AMD's they are those of the last comparison.
  */
 #include "hw/cpu/int.h"
 
-#define REP_SLICE 4096 /* elements between two looks at the requests */
+#define REP_SLICE	4096 /* elements between two looks at the requests */
 #define DR6_SINGLE_STEP (1u << 14)
 
 struct string_op {
@@ -175,15 +175,15 @@ static int run_string(struct hw_cpu *c, const struct insn *i, unsigned int size,
 	return err;
 }
 
-#define STRING(name, suffix, size)                                           \
-	static int name##suffix(struct hw_cpu *c, const struct insn *i)      \
-	{                                                                    \
-		return run_string(c, i, size, name);                         \
+#define STRING(name, suffix, size)                                                                                     \
+	static int name##suffix(struct hw_cpu *c, const struct insn *i)                                                \
+	{                                                                                                              \
+		return run_string(c, i, size, name);                                                                   \
 	}
-#define STRINGS(name)     \
-	STRING(name, b, 1) \
-	STRING(name, w, 2) \
-	STRING(name, d, 4) \
+#define STRINGS(name)                                                                                                  \
+	STRING(name, b, 1)                                                                                             \
+	STRING(name, w, 2)                                                                                             \
+	STRING(name, d, 4)                                                                                             \
 	STRING(name, q, 8)
 
 STRINGS(movs)
@@ -192,11 +192,14 @@ STRINGS(lods)
 STRINGS(scas)
 STRINGS(cmps)
 
-#define ROW(name, func) { .mnemonic = ZYDIS_MNEMONIC_##name, .feature = FEAT_ALWAYS, .fn = func }
+#define ROW(name, func)                                                                                                \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##name, .feature = FEAT_ALWAYS, .fn = func                                  \
+	}
 #define ROWS(NAME, name) ROW(NAME##B, name##b), ROW(NAME##W, name##w), ROW(NAME##D, name##d), ROW(NAME##Q, name##q)
 
 static const struct insn_desc descs[] = {
 	ROWS(MOVS, movs), ROWS(STOS, stos), ROWS(LODS, lods), ROWS(SCAS, scas), ROWS(CMPS, cmps),
 };
 
-const struct insn_table string_insns = { descs, sizeof(descs) / sizeof(descs[0]) };
+const struct insn_table string_insns = {descs, sizeof(descs) / sizeof(descs[0])};

@@ -4,18 +4,20 @@
  */
 #include "hw/cpu/int.h"
 
-#define ROW(name, feat, fl, func) { .mnemonic = ZYDIS_MNEMONIC_##name, .feature = FEAT_##feat, .flags = fl, .fn = func }
+#define ROW(name, feat, fl, func)                                                                                      \
+	{                                                                                                              \
+		.mnemonic = ZYDIS_MNEMONIC_##name, .feature = FEAT_##feat, .flags = fl, .fn = func                     \
+	}
 #define PLAIN(name, func)    ROW(name, ALWAYS, 0, func)
 #define LOCKABLE(name, func) ROW(name, ALWAYS, INSN_LOCKABLE, func)
 #define LEGACY(name, func)   ROW(name, ALWAYS, INSN_NO64, func)
 #define BRANCH(name, func)   ROW(name, ALWAYS, INSN_END, func)
 
 /* Zydis' name of each of the 16 conditions */
-#define CONDITIONS(X) \
-	X(O) X(NO) X(B) X(NB) X(Z) X(NZ) X(BE) X(NBE) X(S) X(NS) X(P) X(NP) X(L) X(NL) X(LE) X(NLE)
-#define ROW_J(cc)    BRANCH(J##cc, int_jcc),
-#define ROW_SET(cc)  PLAIN(SET##cc, int_setcc),
-#define ROW_CMOV(cc) ROW(CMOV##cc, CMOV, 0, int_cmovcc),
+#define CONDITIONS(X) X(O) X(NO) X(B) X(NB) X(Z) X(NZ) X(BE) X(NBE) X(S) X(NS) X(P) X(NP) X(L) X(NL) X(LE) X(NLE)
+#define ROW_J(cc)     BRANCH(J##cc, int_jcc),
+#define ROW_SET(cc)   PLAIN(SET##cc, int_setcc),
+#define ROW_CMOV(cc)  ROW(CMOV##cc, CMOV, 0, int_cmovcc),
 
 static const struct insn_desc descs[] = {
 	LOCKABLE(ADD, int_add),
@@ -63,9 +65,7 @@ static const struct insn_desc descs[] = {
 	PLAIN(LEA, int_lea),
 	ROW(MOVBE, MOVBE, 0, int_movbe),
 	PLAIN(BSWAP, int_bswap),
-	CONDITIONS(ROW_SET)
-	CONDITIONS(ROW_CMOV)
-	PLAIN(CBW, int_convert_accumulator),
+	CONDITIONS(ROW_SET) CONDITIONS(ROW_CMOV) PLAIN(CBW, int_convert_accumulator),
 	PLAIN(CWDE, int_convert_accumulator),
 	PLAIN(CDQE, int_convert_accumulator),
 	PLAIN(CWD, int_sign_to_dx),
@@ -89,8 +89,7 @@ static const struct insn_desc descs[] = {
 	LEGACY(SALC, int_salc),
 	LEGACY(BOUND, int_bound),
 
-	CONDITIONS(ROW_J)
-	BRANCH(JCXZ, int_jcxz),
+	CONDITIONS(ROW_J) BRANCH(JCXZ, int_jcxz),
 	BRANCH(JECXZ, int_jcxz),
 	BRANCH(JRCXZ, int_jcxz),
 	BRANCH(LOOP, int_loop),
@@ -129,4 +128,4 @@ static const struct insn_desc descs[] = {
 	BRANCH(UD2, int_undefined),
 };
 
-const struct insn_table int_insns = { descs, sizeof(descs) / sizeof(descs[0]) };
+const struct insn_table int_insns = {descs, sizeof(descs) / sizeof(descs[0])};

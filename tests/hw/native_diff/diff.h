@@ -24,13 +24,13 @@
 
 /* ---------------------------------------------------------------- the address space of a sequence */
 
-#define PAGE 4096u
-#define DATA_BASE 0x20000000ull
+#define PAGE	   4096u
+#define DATA_BASE  0x20000000ull
 #define DATA_PAGES 9u /* see page_kind() */
-#define CODE_BASE 0x21000000ull
+#define CODE_BASE  0x21000000ull
 #define CODE_PAGES 2u
-#define CODE_SIZE (CODE_PAGES * PAGE)
-#define GS_BASE	  0x10000040ull
+#define CODE_SIZE  (CODE_PAGES * PAGE)
+#define GS_BASE	   0x10000040ull
 
 enum page_kind { PAGE_NONE, PAGE_RW, PAGE_RO };
 /* Faults lie on both sides of what can be accessed, and a read-only page follows a writable one. */
@@ -43,11 +43,15 @@ static inline enum page_kind page_kind(unsigned int n)
 	return kind[n];
 }
 
-struct image { u8 byte[DATA_PAGES][PAGE]; } __attribute__((aligned(4096)));
+struct image {
+	u8 byte[DATA_PAGES][PAGE];
+} __attribute__((aligned(4096)));
 
 /* ---------------------------------------------------------------- randomness */
 
-struct rng { u64 state; };
+struct rng {
+	u64 state;
+};
 
 static inline u64 rng64(struct rng *r)
 {
@@ -57,8 +61,14 @@ static inline u64 rng64(struct rng *r)
 	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
 	return z ^ z >> 31;
 }
-static inline unsigned int rng_below(struct rng *r, unsigned int n) { return (u32)rng64(r) * (u64)n >> 32; }
-static inline bool rng_percent(struct rng *r, unsigned int percent) { return rng_below(r, 100) < percent; }
+static inline unsigned int rng_below(struct rng *r, unsigned int n)
+{
+	return (u32)rng64(r) * (u64)n >> 32;
+}
+static inline bool rng_percent(struct rng *r, unsigned int percent)
+{
+	return rng_below(r, 100) < percent;
+}
 u64 rng_value(struct rng *r); /* interesting more often than not */
 
 /* ---------------------------------------------------------------- forms (forms.c) */
@@ -74,7 +84,9 @@ struct form {
 struct forms {
 	struct form *form; /* by mnemonic */
 	size_t count;
-	struct { u32 first, count; } *by_mnemonic; /* those that have any */
+	struct {
+		u32 first, count;
+	} * by_mnemonic; /* those that have any */
 	size_t mnemonics;
 };
 
@@ -100,6 +112,7 @@ struct state {
 struct unit {
 	u16 start, insn, end; /* offsets in code; the setup is in front of insn */
 	u16 mnemonic;
+	bool vector_memory;	/* more than 8 bytes in memory */
 	u32 undefines, defines; /* flags, by insn */
 	bool defined_before;	/* all flags, by the setup */
 	bool removed;		/* NOPs stand there */
@@ -110,6 +123,7 @@ struct sequence {
 	unsigned int entry, end; /* `end`: the UD2 */
 	struct unit unit[MAX_UNITS];
 	unsigned int units;
+	bool step; /* ours runs it one instruction at a time, without handlers of their own */
 	struct state initial;
 	struct image *memory; /* before the run */
 };
@@ -142,6 +156,8 @@ u32 flags_read(const ZydisDecodedInstruction *z);
 u32 flags_written(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *ops);
 /* Bits of CR2 that are compared. */
 u64 fault_address_mask(u16 mnemonic);
+/* MXCSR flags that are compared when the instruction raised #XM. */
+u32 mxcsr_mask(u16 mnemonic);
 /* Bytes of the FXSAVE image that are not compared are cleared. */
 void mask_fx(u8 fx[XSAVE_SIZE]);
 
@@ -150,7 +166,7 @@ void mask_fx(u8 fx[XSAVE_SIZE]);
 struct outcome {
 	struct state state;
 	u32 vector;
-	u64 error, cr2; /* error: vectors that have one; cr2: #PF */
+	u64 error, cr2;	     /* error: vectors that have one; cr2: #PF */
 	const char *failure; /* did not stop by an exception: why */
 	struct image *memory;
 };

@@ -18,7 +18,7 @@ void put_bytes(struct emitter *e, const void *bytes, unsigned int n)
 
 unsigned int put_mov(struct emitter *e, unsigned int reg, u64 value)
 {
-	const u8 b[2] = { (u8)(0x48 | reg >> 3), (u8)(0xb8 | (reg & 7)) };
+	const u8 b[2] = {(u8)(0x48 | reg >> 3), (u8)(0xb8 | (reg & 7))};
 
 	put_bytes(e, b, 2);
 	put_bytes(e, &value, 8);
@@ -45,7 +45,7 @@ static void put_load(struct emitter *e, u64 address)
 /* cmp r64, r64: all flags are defined behind it */
 static void put_cmp(struct emitter *e)
 {
-	const u8 b[3] = { 0x48, 0x39, (u8)(0xc0 | rng_below(e->rng, 64)) };
+	const u8 b[3] = {0x48, 0x39, (u8)(0xc0 | rng_below(e->rng, 64))};
 
 	put_bytes(e, b, 3);
 }
@@ -53,9 +53,9 @@ static void put_cmp(struct emitter *e)
 /* lea r, [r + n]: what a branch jumps over; four bytes, no flags */
 void put_skipped(struct emitter *e)
 {
-	static const u8 regs[] = { 0, 1, 2, 3, 5, 6, 7 };
+	static const u8 regs[] = {0, 1, 2, 3, 5, 6, 7};
 	u8 r = regs[rng_below(e->rng, sizeof(regs))];
-	const u8 b[4] = { 0x48, 0x8d, (u8)(0x40 | r << 3 | r), (u8)rng64(e->rng) };
+	const u8 b[4] = {0x48, 0x8d, (u8)(0x40 | r << 3 | r), (u8)rng64(e->rng)};
 
 	put_bytes(e, b, 4);
 }
@@ -117,7 +117,7 @@ struct draft {
 
 static void draft_prefixes(struct emitter *e, const struct form *f, struct draft *d)
 {
-	static const u8 ignored[] = { 0x26, 0x2e, 0x36, 0x3e };
+	static const u8 ignored[] = {0x26, 0x2e, 0x36, 0x3e};
 	unsigned int n = 0;
 
 	d->wide_address = true;
@@ -152,7 +152,8 @@ static void draft_opcode(struct emitter *e, const struct form *f, struct draft *
 
 		b[n++] = 0xc4;
 		b[n++] = (u8)(rng_below(e->rng, 8) << 5 | map);
-		b[n++] = (u8)(f->rex_w << 7 | (rng_percent(e->rng, 50) ? 15 : rng_below(e->rng, 16)) << 3 | f->vex_l << 2 | pp);
+		b[n++] = (u8)(f->rex_w << 7 | (rng_percent(e->rng, 50) ? 15 : rng_below(e->rng, 16)) << 3 |
+			      f->vex_l << 2 | pp);
 	} else {
 		if (rex & 8 || rng_percent(e->rng, 60))
 			b[n++] = 0x40 | rex;
@@ -187,7 +188,7 @@ static void draft_modrm(struct emitter *e, const struct form *f, struct draft *d
 /* Displacement and immediates: random, of any length; the displacement is set when the rest is known. */
 static void draft_tail(struct emitter *e, struct draft *d)
 {
-	u64 tail[2] = { rng64(e->rng), rng_value(e->rng) };
+	u64 tail[2] = {rng64(e->rng), rng_value(e->rng)};
 
 	memcpy(&d->b[d->length], tail, 16);
 	if (rng_percent(e->rng, 50))
@@ -282,7 +283,9 @@ static bool draft_form(struct emitter *e, const struct form *f, struct draft *d)
 /* Compare-and-exchange finds what it expects half of the time. */
 static void expect_memory(struct emitter *e, const struct draft *d, u64 address)
 {
-	unsigned int half = d->z.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B ? 8 : d->z.mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B ? 4 : 0;
+	unsigned int half = d->z.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B	? 8
+			    : d->z.mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B ? 4
+									: 0;
 
 	if ((!half && d->z.mnemonic != ZYDIS_MNEMONIC_CMPXCHG) || !is_plain(address, 16) || rng_percent(e->rng, 50))
 		return;
@@ -298,7 +301,7 @@ bool emit_form(struct emitter *e, const struct form *f)
 	struct unit *u = &e->s->unit[e->s->units];
 	unsigned int start = e->at, size = 0;
 	const ZydisDecodedOperand *mem;
-	struct special sp = { 0 };
+	struct special sp = {0};
 	struct draft d;
 
 	if (!draft_form(e, f, &d))
@@ -312,9 +315,11 @@ bool emit_form(struct emitter *e, const struct form *f)
 		sp.address = choose_address(e->rng, size);
 		if (size >= 512 && rng_percent(e->rng, 3))
 			sp.address += 8;
+		if (stores_environment(f->mnemonic))
+			sp.address &= ~(u64)3; /* so that the stores behind it are aligned even under AC */
 		sp.has_memory = true;
 	}
-	*u = (struct unit){ .start = (u16)start, .mnemonic = f->mnemonic };
+	*u = (struct unit){.start = (u16)start, .mnemonic = f->mnemonic, .vector_memory = size > 8};
 	if (flags_read(&d.z) & sequence_undefined(e->s, CODE_BASE + start)) {
 		put_cmp(e);
 		u->defined_before = true;

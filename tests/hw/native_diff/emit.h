@@ -12,7 +12,7 @@ struct special {
 	u8 *bytes;	 /* of the instruction: immediates may be changed */
 	bool has_memory; /* it has a ModRM or moffs operand, which will lie at `address` */
 	u64 address;
-	bool tame;	 /* no wild target */
+	bool tame;	    /* no wild target */
 	unsigned int patch; /* offset of a 64-bit constant that becomes the branch's target; 0: none */
 };
 
@@ -25,6 +25,7 @@ bool is_plain(u64 address, unsigned int size);
 u64 choose_address(struct rng *r, unsigned int size);
 
 bool is_branch(u16 mnemonic);
+bool stores_environment(u16 mnemonic);
 /* Registers and memory that the instruction needs; false: not this one. */
 bool special_before(struct emitter *e, struct special *sp);
 /* What must stand behind it: the target of a branch, the removal of what is not compared. */

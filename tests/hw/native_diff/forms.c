@@ -14,16 +14,21 @@ static const struct insn_table *const tables[] = {
 
 /* The result depends on the machine or the process, or would end it. */
 static const u16 excluded[] = {
-	ZYDIS_MNEMONIC_XGETBV, ZYDIS_MNEMONIC_XSAVEOPT, ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XSAVEC, ZYDIS_MNEMONIC_XSAVEC64,
-	ZYDIS_MNEMONIC_XSAVE, ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XRSTOR, ZYDIS_MNEMONIC_XRSTOR64, ZYDIS_MNEMONIC_XSETBV,
-	ZYDIS_MNEMONIC_XSAVES, ZYDIS_MNEMONIC_XSAVES64, ZYDIS_MNEMONIC_XRSTORS, ZYDIS_MNEMONIC_XRSTORS64,
+	ZYDIS_MNEMONIC_XGETBV,	 ZYDIS_MNEMONIC_XSAVEOPT,  ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XSAVEC,
+	ZYDIS_MNEMONIC_XSAVEC64, ZYDIS_MNEMONIC_XSAVE,	   ZYDIS_MNEMONIC_XSAVE64,    ZYDIS_MNEMONIC_XRSTOR,
+	ZYDIS_MNEMONIC_XRSTOR64, ZYDIS_MNEMONIC_XSETBV,	   ZYDIS_MNEMONIC_XSAVES,     ZYDIS_MNEMONIC_XSAVES64,
+	ZYDIS_MNEMONIC_XRSTORS,	 ZYDIS_MNEMONIC_XRSTORS64,
 };
 
-struct host_feature { u32 leaf, subleaf; u8 reg, bit; const char *name; };
+struct host_feature {
+	u32 leaf, subleaf;
+	u8 reg, bit;
+	const char *name;
+};
 enum { EAX, EBX, ECX, EDX };
 static const struct host_feature features[] = {
-	[FEAT_ALWAYS] = { 0, 0, 0, 0, "always" },
-#define FEATURE(id, leaf, subleaf, reg, bit) [FEAT_##id] = { leaf, subleaf, reg, bit, #id },
+	[FEAT_ALWAYS] = {0, 0, 0, 0, "always"},
+#define FEATURE(id, leaf, subleaf, reg, bit) [FEAT_##id] = {leaf, subleaf, reg, bit, #id},
 #include "hw/cpu/features.def"
 #undef FEATURE
 };
@@ -86,8 +91,8 @@ static unsigned int encode(const struct form *f, u8 *b)
 }
 
 /*
- * What neither our tables nor undefined.c can tell. Segment loads other than of DS, ES and SS change what the C library lives
- * on.
+ * What neither our tables nor undefined.c can tell. Segment loads other than of DS, ES and SS change what the C library
+ * lives on.
  */
 static bool harmless(const struct form *f)
 {
@@ -122,7 +127,7 @@ struct search {
 
 static int try_form(struct search *s, struct form f, bool *has_modrm)
 {
-	u8 b[24] = { 0 };
+	u8 b[24] = {0};
 	ZydisDecodedInstruction z;
 
 	encode(&f, b);
@@ -189,8 +194,21 @@ static int compare_forms(const void *a, const void *b)
 static bool is_prefix_or_vex(u8 opcode)
 {
 	switch (opcode) {
-	case 0x0f: case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x62: case 0x64: case 0x65: case 0x66: case 0x67:
-	case 0xc4: case 0xc5: case 0xf0: case 0xf2: case 0xf3:
+	case 0x0f:
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e:
+	case 0x62:
+	case 0x64:
+	case 0x65:
+	case 0x66:
+	case 0x67:
+	case 0xc4:
+	case 0xc5:
+	case 0xf0:
+	case 0xf2:
+	case 0xf3:
 		return true;
 	default:
 		return opcode >= 0x40 && opcode < 0x50;
@@ -199,9 +217,12 @@ static bool is_prefix_or_vex(u8 opcode)
 
 static int search_all(struct search *s)
 {
-	static const u8 prefixes[] = { 0, 0x66, 0xf2, 0xf3 };
+	static const u8 prefixes[] = {0, 0x66, 0xf2, 0xf3};
 	static const u8 maps[] = {
-		ZYDIS_OPCODE_MAP_DEFAULT, ZYDIS_OPCODE_MAP_0F, ZYDIS_OPCODE_MAP_0F38, ZYDIS_OPCODE_MAP_0F3A,
+		ZYDIS_OPCODE_MAP_DEFAULT,
+		ZYDIS_OPCODE_MAP_0F,
+		ZYDIS_OPCODE_MAP_0F38,
+		ZYDIS_OPCODE_MAP_0F3A,
 	};
 
 	for (unsigned int m = 0; m < 4; m++) {
@@ -215,8 +236,10 @@ static int search_all(struct search *s)
 				.vex_l = variant >> 12 & 1,
 			};
 
-			if ((f.vex_l && !f.vex) || (f.map == ZYDIS_OPCODE_MAP_DEFAULT && (f.vex || is_prefix_or_vex(f.opcode))) ||
-			    (f.map == ZYDIS_OPCODE_MAP_0F && (f.opcode == 0x38 || f.opcode == 0x3a || f.opcode == 0x0f)))
+			if ((f.vex_l && !f.vex) ||
+			    (f.map == ZYDIS_OPCODE_MAP_DEFAULT && (f.vex || is_prefix_or_vex(f.opcode))) ||
+			    (f.map == ZYDIS_OPCODE_MAP_0F &&
+			     (f.opcode == 0x38 || f.opcode == 0x3a || f.opcode == 0x0f)))
 				continue;
 			if (search_modrm(s, f))
 				return -1;
@@ -228,7 +251,7 @@ static int search_all(struct search *s)
 int forms_build(struct forms *f, FILE *report)
 {
 	static bool wanted[ZYDIS_MNEMONIC_MAX_VALUE + 1];
-	struct search s = { .wanted = wanted };
+	struct search s = {.wanted = wanted};
 
 	memset(wanted, 0, sizeof(wanted));
 	wanted_mnemonics(wanted, report);

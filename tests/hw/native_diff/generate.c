@@ -9,13 +9,54 @@
 u64 rng_value(struct rng *r)
 {
 	static const u64 interesting[] = {
-		0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 33, 63, 64, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
-		0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, ~0ull, ~1ull, 0xffffffff80000000, 0xffffffffffffff80,
-		0xaaaaaaaaaaaaaaaa, 0x5555555555555555, 0x0f0f0f0f0f0f0f0f, 0x8080808080808080,
+		0,
+		1,
+		2,
+		3,
+		7,
+		8,
+		15,
+		16,
+		31,
+		32,
+		33,
+		63,
+		64,
+		0x7f,
+		0x80,
+		0xff,
+		0x7fff,
+		0x8000,
+		0xffff,
+		0x7fffffff,
+		0x80000000,
+		0xffffffff,
+		0x7fffffffffffffff,
+		0x8000000000000000,
+		~0ull,
+		~1ull,
+		0xffffffff80000000,
+		0xffffffffffffff80,
+		0xaaaaaaaaaaaaaaaa,
+		0x5555555555555555,
+		0x0f0f0f0f0f0f0f0f,
+		0x8080808080808080,
 		/* 1.0, 1.5, smallest normal, denormal, infinity, quiet and signalling NaN: as doubles and as floats */
-		0x3ff0000000000000, 0xbff8000000000000, 0x0010000000000000, 0x000fffffffffffff, 0x7ff0000000000000,
-		0xfff8000000000000, 0x7ff0000000000001, 0x3f8000003f800000, 0xbfc0000000800000, 0x7f800000ff800000,
-		0x7fc000007f800001, 0x00000001007fffff, 0x4f0000005f000000, 0x41e0000000000000, 0x43e0000000000000,
+		0x3ff0000000000000,
+		0xbff8000000000000,
+		0x0010000000000000,
+		0x000fffffffffffff,
+		0x7ff0000000000000,
+		0xfff8000000000000,
+		0x7ff0000000000001,
+		0x3f8000003f800000,
+		0xbfc0000000800000,
+		0x7f800000ff800000,
+		0x7fc000007f800001,
+		0x00000001007fffff,
+		0x4f0000005f000000,
+		0x41e0000000000000,
+		0x43e0000000000000,
 	};
 
 	switch (rng_below(r, 4)) {
@@ -46,10 +87,24 @@ static void fill_memory(struct rng *r, struct image *image)
 
 static void fill_x87_register(struct rng *r, u8 *st)
 {
-	static const struct { u64 significand; u16 exponent; } interesting[] = {
-		{ 0, 0 }, { 0, 0x8000 }, { 1ull << 63, 0x3fff }, { 1ull << 63, 0xbfff }, { 1ull << 63, 0x7fff },
-		{ 1ull << 63, 0xffff }, { 3ull << 62, 0x7fff }, { 5ull << 61, 0x7fff }, { 1, 0 }, { 1ull << 63, 0 },
-		{ 1, 0x4000 }, { 0xc90fdaa22168c235, 0x4000 }, { 1ull << 63, 0x403e }, { ~0ull, 0x7ffe },
+	static const struct {
+		u64 significand;
+		u16 exponent;
+	} interesting[] = {
+		{0, 0},
+		{0, 0x8000},
+		{1ull << 63, 0x3fff},
+		{1ull << 63, 0xbfff},
+		{1ull << 63, 0x7fff},
+		{1ull << 63, 0xffff},
+		{3ull << 62, 0x7fff},
+		{5ull << 61, 0x7fff},
+		{1, 0},
+		{1ull << 63, 0},
+		{1, 0x4000},
+		{0xc90fdaa22168c235, 0x4000},
+		{1ull << 63, 0x403e},
+		{~0ull, 0x7ffe},
 	};
 	u64 significand = rng64(r) | 1ull << 63;
 	u16 exponent = (u16)(0x3fff + (int)rng_below(r, 80) - 40);
@@ -76,7 +131,7 @@ static void fill_fx(struct rng *r, u8 fx[XSAVE_SIZE])
 	memset(fx, 0, XSAVE_SIZE);
 	fx[XSAVE_HEADER] = host_has_avx() ? 7 : 3;
 	if (rng_percent(r, 5))
-		fcw &= (u16)~(rng64(r) & 0x3f);
+		fcw &= (u16) ~(rng64(r) & 0x3f);
 	if (rng_percent(r, 5))
 		mxcsr &= ~((u32)rng64(r) & 0x1f80);
 	fsw |= rng64(r) & 0x7f & fcw; /* masked exceptions only: none is pending */
@@ -119,8 +174,8 @@ static const struct form *choose_form(struct rng *r, const struct forms *forms)
 
 void generate(const struct forms *forms, u64 seed, u64 number, struct sequence *s)
 {
-	struct rng r = { .state = seed ^ number * 0xa0761d6478bd642full };
-	struct emitter e = { .rng = &r, .s = s };
+	struct rng r = {.state = seed ^ number * 0xa0761d6478bd642full};
+	struct emitter e = {.rng = &r, .s = s};
 	unsigned int wanted;
 
 	rng64(&r);
@@ -128,6 +183,7 @@ void generate(const struct forms *forms, u64 seed, u64 number, struct sequence *
 	s->units = 0;
 	/* a quarter cross into the second page */
 	s->entry = rng_percent(&r, 25) ? PAGE - 1 - rng_below(&r, 300) : rng_below(&r, 2048);
+	s->step = number % 4 == 3;
 	fill_memory(&r, s->memory);
 	fill_state(&r, s);
 	e.at = s->entry;

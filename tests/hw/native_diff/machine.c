@@ -12,13 +12,15 @@
 
 #define TABLE_PAGES 6u /* PML4, PDPT, PD, one PT each for data and code, one spare for stage 2's low PT */
 
-struct tables { u64 page[TABLE_PAGES][512]; } __attribute__((aligned(4096)));
+struct tables {
+	u64 page[TABLE_PAGES][512];
+} __attribute__((aligned(4096)));
 
 static struct {
 	struct hw_machine *machine;
 	struct hw_vm *vm;
 	struct hw_cpu *cpu;
-	struct tables *guest;  /* guest physical address: the page number of each */
+	struct tables *guest; /* guest physical address: the page number of each */
 	struct tables *stage2;
 	struct stage2 s2;
 	struct image *data;
@@ -34,7 +36,7 @@ static unsigned int index_at(u64 address, unsigned int level)
 /* Guest paging, SDM 3A 4.5: P 0, R/W 1, U/S 2, A 5, D 6. */
 static void map_guest(void)
 {
-	u64 (*t)[512] = m.guest->page;
+	u64(*t)[512] = m.guest->page;
 
 	t[0][index_at(DATA_BASE, 4)] = 1 * PAGE | 0x27;
 	t[1][index_at(DATA_BASE, 3)] = 2 * PAGE | 0x27;
@@ -52,12 +54,13 @@ static void map_guest(void)
 
 static void map_stage2_page(unsigned int table, u64 address, const void *host)
 {
-	m.stage2->page[table][index_at(address, 1)] = stage2_make_leaf(m.s2.format, ptr_to_hpa(host), HW_LEVEL_4K, STAGE2_RWX);
+	m.stage2->page[table][index_at(address, 1)] =
+		stage2_make_leaf(m.s2.format, ptr_to_hpa(host), HW_LEVEL_4K, STAGE2_RWX);
 }
 
 static void map_stage2(void)
 {
-	u64 (*t)[512] = m.stage2->page;
+	u64(*t)[512] = m.stage2->page;
 
 	t[0][index_at(DATA_BASE, 4)] = stage2_make_table(t[1]);
 	t[1][index_at(DATA_BASE, 3)] = stage2_make_table(t[2]);
@@ -74,15 +77,15 @@ static void map_stage2(void)
 
 static void set_segments(struct hw_arch *a)
 {
-	const struct hw_segment unusable = { .attr = 1u << 16 };
+	const struct hw_segment unusable = {.attr = 1u << 16};
 	u64 fs;
 
 	asm("rdfsbase %0" : "=r"(fs)); /* Linux 5.9 and later */
 	for (unsigned int n = 0; n < HW_SREG_COUNT; n++)
 		a->seg[n] = unusable;
-	a->seg[HW_CS] = (struct hw_segment){ .limit = ~0u, .attr = 0xa0fb, .selector = 0x33 };
-	a->seg[HW_SS] = (struct hw_segment){ .limit = ~0u, .attr = 0xc0f3, .selector = 0x2b };
-	a->seg[HW_TR] = (struct hw_segment){ .limit = 0x57, .attr = 0x8b, .selector = 0x40 }; /* no I/O bitmap */
+	a->seg[HW_CS] = (struct hw_segment){.limit = ~0u, .attr = 0xa0fb, .selector = 0x33};
+	a->seg[HW_SS] = (struct hw_segment){.limit = ~0u, .attr = 0xc0f3, .selector = 0x2b};
+	a->seg[HW_TR] = (struct hw_segment){.limit = 0x57, .attr = 0x8b, .selector = 0x40}; /* no I/O bitmap */
 	a->seg[HW_FS].base = fs;
 	a->seg[HW_GS].base = GS_BASE;
 }
@@ -91,12 +94,12 @@ static void set_segments(struct hw_arch *a)
 static void set_system_state(struct hw_arch *a)
 {
 	a->cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
-	a->cr4 = 0x506b0; /* OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PGE PAE PSE */
+	a->cr4 = 0x506b0;    /* OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PGE PAE PSE */
 	a->cr3 = 0;
 	a->efer = 0xd01; /* NXE LMA LME SCE */
 	a->xcr0 = host_has_avx() ? 7 : 3;
-	a->gdtr = (struct hw_table){ 0, 0 };
-	a->idtr = (struct hw_table){ 0, 0 };
+	a->gdtr = (struct hw_table){0, 0};
+	a->idtr = (struct hw_table){0, 0};
 	a->dr7 = 0x400;
 	a->dr6 = 0xffff0ff0;
 }
@@ -110,7 +113,7 @@ static bool host_is_intel(void)
 
 int machine_init(void)
 {
-	struct hw_machine_config config = { 0 };
+	struct hw_machine_config config = {0};
 
 	m.intel = host_is_intel();
 	config.platform = m.intel ? HW_PLATFORM_INTEL : HW_PLATFORM_AMD;
@@ -148,8 +151,9 @@ void machine_destroy(void)
 	free(m.code);
 }
 
-static void load_state(const struct state *s)
+static void load_state(const struct sequence *sequence)
 {
+	const struct state *s = &sequence->initial;
 	struct hw_arch *a = hw_cpu_arch(m.cpu);
 
 	memcpy(a->gpr, s->gpr, sizeof(a->gpr));
@@ -161,6 +165,9 @@ static void load_state(const struct state *s)
 	a->interruptibility = 0;
 	a->activity = HW_ACTIVE;
 	a->dr6 = 0xffff0ff0;
+	/* a data breakpoint that nothing touches: each instruction is a block */
+	a->dr[0] = 0x7ffffffff000;
+	a->dr7 = sequence->step ? 0x10401 : 0x400;
 	hw_cpu_drop_access(m.cpu);
 	hw_cpu_arch_changed(m.cpu);
 }
@@ -207,7 +214,7 @@ void machine_run(const struct sequence *s, struct outcome *out)
 		if (page_kind(n) == PAGE_RW)
 			memcpy(m.data->byte[n], s->memory->byte[n], PAGE);
 	}
-	load_state(&s->initial);
+	load_state(s);
 	out->failure = NULL;
 	out->vector = 0;
 	out->error = out->cr2 = 0;

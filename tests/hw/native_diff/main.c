@@ -24,6 +24,7 @@ struct run {
 	struct outcome native, ours;
 	u64 vectors[32];
 	u64 instructions;
+	u64 executed[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 	char difference[200];
 };
 
@@ -82,8 +83,8 @@ static void print_code(const struct sequence *s, u64 stop)
 
 		if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, &s->code[at], CODE_SIZE - at, &z, ops))) {
 			length = z.length;
-			ZydisFormatterFormatInstruction(&formatter, &z, ops, z.operand_count_visible, text, sizeof(text),
-							CODE_BASE + at, NULL);
+			ZydisFormatterFormatInstruction(&formatter, &z, ops, z.operand_count_visible, text,
+							sizeof(text), CODE_BASE + at, NULL);
 		}
 		if (strcmp(text, "nop") || length != 1) {
 			printf("  %s%08llx ", CODE_BASE + at == stop ? ">" : " ", (unsigned long long)(CODE_BASE + at));
@@ -100,22 +101,43 @@ static void report(struct run *r, const struct options *o, u64 number)
 	printf("sequence %llu differs: %s\n", (unsigned long long)number, r->difference);
 	shrink(r);
 	printf("  reduced: %s\n", r->difference);
-	printf("  native: vector %u error %#llx address %#llx rip %#llx; ours: vector %u error %#llx address %#llx rip %#llx\n",
+	printf("  native: vector %u error %#llx address %#llx rip %#llx; ours: vector %u error %#llx address %#llx rip "
+	       "%#llx\n",
 	       r->native.vector, (unsigned long long)r->native.error, (unsigned long long)r->native.cr2,
 	       (unsigned long long)r->native.state.rip, r->ours.vector, (unsigned long long)r->ours.error,
 	       (unsigned long long)r->ours.cr2, (unsigned long long)r->ours.state.rip);
 	print_code(r->s, r->native.state.rip);
-	printf("  again: native_diff --seed %llu --sequence %llu\n", (unsigned long long)o->seed, (unsigned long long)number);
+	printf("  again: native_diff --seed %llu --sequence %llu\n", (unsigned long long)o->seed,
+	       (unsigned long long)number);
 	fflush(stdout);
 }
 
 static void print_state(const struct run *r)
 {
 	for (unsigned int n = 0; n < 16; n++)
-		printf("  r%-2u before %016llx native %016llx ours %016llx\n", n, (unsigned long long)r->s->initial.gpr[n],
-		       (unsigned long long)r->native.state.gpr[n], (unsigned long long)r->ours.state.gpr[n]);
+		printf("  r%-2u before %016llx native %016llx ours %016llx\n", n,
+		       (unsigned long long)r->s->initial.gpr[n], (unsigned long long)r->native.state.gpr[n],
+		       (unsigned long long)r->ours.state.gpr[n]);
 	printf("  flags before %llx native %llx ours %llx\n", (unsigned long long)r->s->initial.rflags,
 	       (unsigned long long)r->native.state.rflags, (unsigned long long)r->ours.state.rflags);
+}
+
+static void count(struct run *r, const struct unit *u)
+{
+	if (CODE_BASE + u->insn >= r->native.state.rip)
+		return;
+	r->instructions++;
+	r->executed[u->mnemonic]++;
+}
+
+static void print_missed(const struct run *r)
+{
+	for (size_t k = 0; k < r->forms.mnemonics; k++) {
+		u16 m = r->forms.form[r->forms.by_mnemonic[k].first].mnemonic;
+
+		if (!r->executed[m])
+			printf("never completed: %s\n", ZydisMnemonicGetString((ZydisMnemonic)m));
+	}
 }
 
 static unsigned int run_all(struct run *r, const struct options *o)
@@ -137,7 +159,7 @@ static unsigned int run_all(struct run *r, const struct options *o)
 		}
 		r->vectors[r->native.vector & 31]++;
 		for (unsigned int u = 0; u < r->s->units; u++)
-			r->instructions += CODE_BASE + r->s->unit[u].insn < r->native.state.rip;
+			count(r, &r->s->unit[u]);
 	}
 	return failures;
 }
@@ -145,9 +167,9 @@ static unsigned int run_all(struct run *r, const struct options *o)
 static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{ "seed", required_argument, NULL, 's' }, { "count", required_argument, NULL, 'c' },
-		{ "sequence", required_argument, NULL, 'k' }, { "failures", required_argument, NULL, 'f' },
-		{ "verbose", no_argument, NULL, 'v' }, { 0 },
+		{"seed", required_argument, NULL, 's'},	    {"count", required_argument, NULL, 'c'},
+		{"sequence", required_argument, NULL, 'k'}, {"failures", required_argument, NULL, 'f'},
+		{"verbose", no_argument, NULL, 'v'},	    {0},
 	};
 	int c;
 
@@ -177,7 +199,7 @@ static void parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .count = 200000, .failures = 10 };
+	struct options o = {.count = 200000, .failures = 10};
 	static struct run r;
 	struct timespec start, end;
 	unsigned int failures;
@@ -188,12 +210,13 @@ int main(int argc, char **argv)
 	r.s = aligned_alloc(_Alignof(struct sequence), sizeof(*r.s));
 	r.native.memory = new_image();
 	r.ours.memory = new_image();
-	if (!r.s || !r.native.memory || !r.ours.memory || !(r.s->memory = new_image()) || machine_init() || native_init() ||
-	    forms_build(&r.forms, stdout)) {
+	if (!r.s || !r.native.memory || !r.ours.memory || !(r.s->memory = new_image()) || machine_init() ||
+	    native_init() || forms_build(&r.forms, stdout)) {
 		perror("native_diff: cannot set up");
 		return 1;
 	}
-	printf("seed %llu, %zu forms of %zu instructions\n", (unsigned long long)o.seed, r.forms.count, r.forms.mnemonics);
+	printf("seed %llu, %zu forms of %zu instructions\n", (unsigned long long)o.seed, r.forms.count,
+	       r.forms.mnemonics);
 	fflush(stdout);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	failures = run_all(&r, &o);
@@ -203,7 +226,10 @@ int main(int argc, char **argv)
 		if (r.vectors[v])
 			printf(" #%u: %llu", v, (unsigned long long)r.vectors[v]);
 	}
-	printf("\n%u sequences differ (%.1f s)\n", failures,
+	printf("\n");
+	if (!o.one)
+		print_missed(&r);
+	printf("%u sequences differ (%.1f s)\n", failures,
 	       (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
 	machine_destroy();
 	forms_free(&r.forms);

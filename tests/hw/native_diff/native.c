@@ -18,10 +18,11 @@ void native_leave(void);
 void native_signal(int signo, siginfo_t *info, void *context);
 void native_caught(int signo, siginfo_t *info, void *context);
 
-_Static_assert(offsetof(struct state, rip) == 128 && offsetof(struct state, rflags) == 136 && offsetof(struct state, fx) == 192,
+_Static_assert(offsetof(struct state, rip) == 128 && offsetof(struct state, rflags) == 136 &&
+		       offsetof(struct state, fx) == 192,
 	       "native_entry.S knows the offsets");
 
-static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 
 /* One thread runs sequences; the handler finds here whom it serves, and who was there before. */
 static struct {
@@ -36,8 +37,8 @@ bool host_has_avx(void)
 	u32 a, b, c, d;
 
 	if (known < 0)
-		known = __get_cpuid_count(1, 0, &a, &b, &c, &d) && (c >> 28 & 1) && __get_cpuid_count(0xd, 2, &a, &b, &c, &d) &&
-			b == XSAVE_YMM;
+		known = __get_cpuid_count(1, 0, &a, &b, &c, &d) && (c >> 28 & 1) &&
+			__get_cpuid_count(0xd, 2, &a, &b, &c, &d) && b == XSAVE_YMM;
 	return known;
 }
 
@@ -56,7 +57,7 @@ static void read_state(const ucontext_t *u, struct outcome *out)
 {
 	static const int index[16] = {
 		REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-		REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+		REG_R8,	 REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
 	};
 	const greg_t *g = u->uc_mcontext.gregs;
 
@@ -113,8 +114,8 @@ static int map_pages(void)
 int native_init(void)
 {
 	static u8 stack[65536];
-	const stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
-	struct sigaction action = { .sa_sigaction = native_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
+	struct sigaction action = {.sa_sigaction = native_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 	if (map_pages() || sigaltstack(&alternate, NULL) || syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE))
 		return -1;

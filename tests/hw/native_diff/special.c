@@ -8,8 +8,8 @@
 
 static bool is_conditional(u16 m)
 {
-	return (m >= ZYDIS_MNEMONIC_JB && m <= ZYDIS_MNEMONIC_JZ && m != ZYDIS_MNEMONIC_JMP) || m == ZYDIS_MNEMONIC_LOOP ||
-	       m == ZYDIS_MNEMONIC_LOOPE || m == ZYDIS_MNEMONIC_LOOPNE;
+	return (m >= ZYDIS_MNEMONIC_JB && m <= ZYDIS_MNEMONIC_JZ && m != ZYDIS_MNEMONIC_JMP) ||
+	       m == ZYDIS_MNEMONIC_LOOP || m == ZYDIS_MNEMONIC_LOOPE || m == ZYDIS_MNEMONIC_LOOPNE;
 }
 
 bool is_branch(u16 m)
@@ -17,14 +17,32 @@ bool is_branch(u16 m)
 	return is_conditional(m) || m == ZYDIS_MNEMONIC_JMP || m == ZYDIS_MNEMONIC_CALL || m == ZYDIS_MNEMONIC_RET;
 }
 
+bool stores_environment(u16 m)
+{
+	return m == ZYDIS_MNEMONIC_FNSTENV || m == ZYDIS_MNEMONIC_FNSAVE;
+}
+
 static bool is_string(u16 m)
 {
 	switch (m) {
-	case ZYDIS_MNEMONIC_MOVSB: case ZYDIS_MNEMONIC_MOVSW: case ZYDIS_MNEMONIC_MOVSQ:
-	case ZYDIS_MNEMONIC_STOSB: case ZYDIS_MNEMONIC_STOSW: case ZYDIS_MNEMONIC_STOSD: case ZYDIS_MNEMONIC_STOSQ:
-	case ZYDIS_MNEMONIC_LODSB: case ZYDIS_MNEMONIC_LODSW: case ZYDIS_MNEMONIC_LODSD: case ZYDIS_MNEMONIC_LODSQ:
-	case ZYDIS_MNEMONIC_SCASB: case ZYDIS_MNEMONIC_SCASW: case ZYDIS_MNEMONIC_SCASD: case ZYDIS_MNEMONIC_SCASQ:
-	case ZYDIS_MNEMONIC_CMPSB: case ZYDIS_MNEMONIC_CMPSW: case ZYDIS_MNEMONIC_CMPSQ:
+	case ZYDIS_MNEMONIC_MOVSB:
+	case ZYDIS_MNEMONIC_MOVSW:
+	case ZYDIS_MNEMONIC_MOVSQ:
+	case ZYDIS_MNEMONIC_STOSB:
+	case ZYDIS_MNEMONIC_STOSW:
+	case ZYDIS_MNEMONIC_STOSD:
+	case ZYDIS_MNEMONIC_STOSQ:
+	case ZYDIS_MNEMONIC_LODSB:
+	case ZYDIS_MNEMONIC_LODSW:
+	case ZYDIS_MNEMONIC_LODSD:
+	case ZYDIS_MNEMONIC_LODSQ:
+	case ZYDIS_MNEMONIC_SCASB:
+	case ZYDIS_MNEMONIC_SCASW:
+	case ZYDIS_MNEMONIC_SCASD:
+	case ZYDIS_MNEMONIC_SCASQ:
+	case ZYDIS_MNEMONIC_CMPSB:
+	case ZYDIS_MNEMONIC_CMPSW:
+	case ZYDIS_MNEMONIC_CMPSQ:
 		return true;
 	default:
 		return false;
@@ -49,7 +67,8 @@ static u64 source_offset(const struct special *sp, u64 address)
 
 static bool is_compare(u16 m)
 {
-	return m == ZYDIS_MNEMONIC_CMPSB || m == ZYDIS_MNEMONIC_CMPSW || m == ZYDIS_MNEMONIC_CMPSD || m == ZYDIS_MNEMONIC_CMPSQ;
+	return m == ZYDIS_MNEMONIC_CMPSB || m == ZYDIS_MNEMONIC_CMPSW || m == ZYDIS_MNEMONIC_CMPSD ||
+	       m == ZYDIS_MNEMONIC_CMPSQ;
 }
 
 static u64 plain_address(struct rng *r, unsigned int size)
@@ -64,8 +83,8 @@ static void string_registers(struct emitter *e, const struct special *sp)
 	bool down = rng_percent(e->rng, 30);
 
 	/* which operand of CMPS is read first is not said */
-	if (is_compare((u16)sp->z->mnemonic) && !is_plain(source, 1))
-		destination = plain_address(e->rng, size);
+	if (is_compare((u16)sp->z->mnemonic) && !is_plain(source, 700 * 8))
+		destination = DATA_BASE + 2 * PAGE + rng_below(e->rng, 1024);
 
 	if (rng_percent(e->rng, 30))
 		put_bytes(e, down ? "\xfd" : "\xfc", 1); /* std, cld */
@@ -81,7 +100,8 @@ static u64 flags_value(struct rng *r)
 {
 	u64 v = rng64(r) & (FLAGS_ARITH | FLAG_DF | FLAG_ID | FLAG_IOPL | FLAG_IF);
 
-	return v | (rng_percent(r, 3) ? FLAG_TF : 0) | (rng_percent(r, 3) ? FLAG_AC : 0) | (rng_percent(r, 5) ? FLAG_NT : 0);
+	return v | (rng_percent(r, 3) ? FLAG_TF : 0) | (rng_percent(r, 3) ? FLAG_AC : 0) |
+	       (rng_percent(r, 5) ? FLAG_NT : 0);
 }
 
 static u64 mxcsr_value(struct rng *r)
@@ -110,9 +130,14 @@ static u64 selector_value(struct rng *r)
 static bool is_gather(u16 m)
 {
 	switch (m) {
-	case ZYDIS_MNEMONIC_VGATHERDPD: case ZYDIS_MNEMONIC_VGATHERDPS: case ZYDIS_MNEMONIC_VGATHERQPD:
-	case ZYDIS_MNEMONIC_VGATHERQPS: case ZYDIS_MNEMONIC_VPGATHERDD: case ZYDIS_MNEMONIC_VPGATHERDQ:
-	case ZYDIS_MNEMONIC_VPGATHERQD: case ZYDIS_MNEMONIC_VPGATHERQQ:
+	case ZYDIS_MNEMONIC_VGATHERDPD:
+	case ZYDIS_MNEMONIC_VGATHERDPS:
+	case ZYDIS_MNEMONIC_VGATHERQPD:
+	case ZYDIS_MNEMONIC_VGATHERQPS:
+	case ZYDIS_MNEMONIC_VPGATHERDD:
+	case ZYDIS_MNEMONIC_VPGATHERDQ:
+	case ZYDIS_MNEMONIC_VPGATHERQD:
+	case ZYDIS_MNEMONIC_VPGATHERQQ:
 		return true;
 	default:
 		return false;
@@ -123,7 +148,7 @@ static bool is_gather(u16 m)
 static void gather_indices(struct emitter *e, const struct special *sp)
 {
 	unsigned int reg = (unsigned int)ZydisRegisterGetId(sp->op[1].mem.index);
-	const u8 load[5] = { 0xc5, (u8)(reg < 8 ? 0xfe : 0x7e), 0x6f, (u8)((reg & 7) << 3 | 4), 0x25 };
+	const u8 load[5] = {0xc5, (u8)(reg < 8 ? 0xfe : 0x7e), 0x6f, (u8)((reg & 7) << 3 | 4), 0x25};
 	u32 from = DATA_BASE + PAGE;
 
 	for (unsigned int n = 0; n < 4; n++) {
@@ -158,7 +183,7 @@ static bool branch_operands(struct emitter *e, struct special *sp)
 	if (m == ZYDIS_MNEMONIC_CALL || m == ZYDIS_MNEMONIC_RET) {
 		/* which fault comes first, of the push or of the target, differs */
 		stack = rng_percent(e->rng, 50) ? plain_address(e->rng, 8) : choose_address(e->rng, 8);
-		sp->tame = !is_plain(stack, 8);
+		sp->tame = !is_plain(stack - 8, 16);
 		put_mov(e, HW_RSP, stack);
 		if (m == ZYDIS_MNEMONIC_RET) {
 			branch_target_in(e, sp, HW_RAX);
@@ -213,7 +238,8 @@ static bool limit_double_shift(struct emitter *e, const struct special *sp)
 	else
 		put_mov(e, HW_RCX, rng_below(e->rng, 17));
 	/* not if the count is the address too */
-	return !sp->has_memory || (ZydisRegisterGetId(sp->op[0].mem.base) != HW_RCX && ZydisRegisterGetId(sp->op[0].mem.index) != HW_RCX);
+	return !sp->has_memory ||
+	       (ZydisRegisterGetId(sp->op[0].mem.base) != HW_RCX && ZydisRegisterGetId(sp->op[0].mem.index) != HW_RCX);
 }
 
 static bool stack_operands(struct emitter *e, const struct special *sp)
@@ -253,7 +279,8 @@ static void division_operands(struct emitter *e, const struct special *sp)
 static bool bit_offset(struct emitter *e, const struct special *sp)
 {
 	if (sp->has_memory && sp->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		put_mov(e, (unsigned int)ZydisRegisterGetId(sp->op[1].reg.value), (u64)(s64)((int)rng_below(e->rng, 8192) - 4096));
+		put_mov(e, (unsigned int)ZydisRegisterGetId(sp->op[1].reg.value),
+			(u64)(s64)((int)rng_below(e->rng, 8192) - 4096));
 	return true;
 }
 
@@ -285,17 +312,28 @@ bool special_before(struct emitter *e, struct special *sp)
 		return true;
 	}
 	switch (m) {
-	case ZYDIS_MNEMONIC_PUSH: case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_PUSHF: case ZYDIS_MNEMONIC_PUSHFQ:
-	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_ENTER: case ZYDIS_MNEMONIC_LEAVE:
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
+	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_ENTER:
+	case ZYDIS_MNEMONIC_LEAVE:
 		return stack_operands(e, sp);
 	case ZYDIS_MNEMONIC_MOV:
 		return segment_load(e, sp);
-	case ZYDIS_MNEMONIC_DIV: case ZYDIS_MNEMONIC_IDIV:
+	case ZYDIS_MNEMONIC_DIV:
+	case ZYDIS_MNEMONIC_IDIV:
 		division_operands(e, sp);
 		return true;
-	case ZYDIS_MNEMONIC_BT: case ZYDIS_MNEMONIC_BTS: case ZYDIS_MNEMONIC_BTR: case ZYDIS_MNEMONIC_BTC:
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
 		return bit_offset(e, sp);
-	case ZYDIS_MNEMONIC_SHLD: case ZYDIS_MNEMONIC_SHRD:
+	case ZYDIS_MNEMONIC_SHLD:
+	case ZYDIS_MNEMONIC_SHRD:
 		return limit_double_shift(e, sp);
 	case ZYDIS_MNEMONIC_BSWAP:
 		return sp->op[0].size != 16; /* undefined, SDM 2A BSWAP */
@@ -303,16 +341,21 @@ bool special_before(struct emitter *e, struct special *sp)
 		put_mov(e, HW_RBX, upper_half(e, sp, source_offset(sp, choose_address(e->rng, 1) - 128)));
 		return true;
 	/* whether a mask of zeros suppresses faults, and what they leave behind, differs (SDM 2B MASKMOVQ) */
-	case ZYDIS_MNEMONIC_MASKMOVQ: case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_VMASKMOVDQU:
+	case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+		e->s->unit[e->s->units].vector_memory = true;
 		put_mov(e, HW_RDI, upper_half(e, sp, source_offset(sp, plain_address(e->rng, 16))));
 		return true;
-	case ZYDIS_MNEMONIC_LDMXCSR: case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
 		preset_memory(e, sp, mxcsr_value(e->rng));
 		return true;
 	case ZYDIS_MNEMONIC_FLDCW:
 		preset_memory(e, sp, fcw_value(e->rng));
 		return true;
-	case ZYDIS_MNEMONIC_FXRSTOR: case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
 		preset_fxrstor(e, sp);
 		return true;
 	default:
@@ -323,13 +366,12 @@ bool special_before(struct emitter *e, struct special *sp)
 /* Instruction and data pointers of the x87: FXSAVE's are dealt with in mask_fx(), these stand in memory. */
 static void clear_environment_pointers(struct emitter *e, const struct special *sp)
 {
+	bool narrow = sp->z->operand_width == 16;
+	unsigned int from = narrow ? 6 : 12, size = narrow ? 2 : 4;
+
 	put_mov(e, HW_RAX, 0);
-	if (sp->z->operand_width == 16) {
-		put_store(e, sp->address + 6, 8);
-		return;
-	}
-	put_store(e, sp->address + 12, 8);
-	put_store(e, sp->address + 20, 8);
+	for (unsigned int n = 0; n < 4; n++)
+		put_store(e, sp->address + from + n * size, size);
 }
 
 void special_after(struct emitter *e, struct special *sp)
@@ -337,15 +379,15 @@ void special_after(struct emitter *e, struct special *sp)
 	u64 target;
 
 	switch (sp->z->mnemonic) {
-	case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
 		clear_fxsave_pointers(e, sp->address);
-		return;
-	case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_FNSAVE:
-		clear_environment_pointers(e, sp);
 		return;
 	default:
 		break;
 	}
+	if (stores_environment((u16)sp->z->mnemonic))
+		clear_environment_pointers(e, sp);
 	if (!is_branch((u16)sp->z->mnemonic))
 		return;
 	put_skipped(e);
@@ -358,25 +400,63 @@ void special_after(struct emitter *e, struct special *sp)
 
 void emit_privileged(struct emitter *e)
 {
-	static const struct { u8 length, b[4]; } list[] = {
-		{ 1, { 0xf4 } }, { 1, { 0xfa } }, { 1, { 0xfb } }, { 2, { 0x0f, 0x06 } }, { 2, { 0x0f, 0x08 } },
-		{ 2, { 0x0f, 0x09 } }, { 3, { 0x0f, 0x01, 0xf8 } }, { 3, { 0x0f, 0x22, 0xc0 } }, { 3, { 0x0f, 0x20, 0xd8 } },
-		{ 3, { 0x0f, 0x23, 0xc7 } }, { 2, { 0x0f, 0x30 } }, { 2, { 0x0f, 0x32 } }, { 2, { 0x0f, 0x07 } },
-		{ 1, { 0xec } }, { 1, { 0xee } }, { 1, { 0x6c } }, { 1, { 0x6e } }, { 2, { 0xe4, 0x10 } }, { 2, { 0xe6, 0x10 } },
-		{ 2, { 0xf3, 0x6c } }, { 3, { 0x0f, 0x01, 0x38 } }, { 3, { 0x0f, 0x01, 0x10 } }, { 3, { 0x0f, 0x00, 0xd0 } },
-		{ 3, { 0x0f, 0x00, 0xd8 } }, { 3, { 0x0f, 0x01, 0xf0 } }, { 2, { 0xcd, 0x20 } }, { 2, { 0xcd, 0x0d } },
-		{ 2, { 0xcd, 0xff } }, { 1, { 0xcc } }, { 2, { 0x0f, 0x0b } },
+	static const struct {
+		u8 length, b[4];
+	} list[] = {
+		{1, {0xf4}},
+		{1, {0xfa}},
+		{1, {0xfb}},
+		{2, {0x0f, 0x06}},
+		{2, {0x0f, 0x08}},
+		{2, {0x0f, 0x09}},
+		{3, {0x0f, 0x01, 0xf8}},
+		{3, {0x0f, 0x22, 0xc0}},
+		{3, {0x0f, 0x20, 0xd8}},
+		{3, {0x0f, 0x23, 0xc7}},
+		{2, {0x0f, 0x30}},
+		{2, {0x0f, 0x32}},
+		{2, {0x0f, 0x07}},
+		{1, {0xec}},
+		{1, {0xee}},
+		{1, {0x6c}},
+		{1, {0x6e}},
+		{2, {0xe4, 0x10}},
+		{2, {0xe6, 0x10}},
+		{2, {0xf3, 0x6c}},
+		{3, {0x0f, 0x01, 0x38}},
+		{3, {0x0f, 0x01, 0x10}},
+		{3, {0x0f, 0x00, 0xd0}},
+		{3, {0x0f, 0x00, 0xd8}},
+		{3, {0x0f, 0x01, 0xf0}},
+		{2, {0xcd, 0x20}},
+		{2, {0xcd, 0x0d}},
+		{2, {0xcd, 0xff}},
+		{1, {0xcc}},
+		{2, {0x0f, 0x0b}},
 		/* no instructions in 64-bit mode */
-		{ 1, { 0x06 } }, { 1, { 0x0e } }, { 1, { 0x27 } }, { 1, { 0x37 } }, { 1, { 0x60 } }, { 1, { 0x61 } },
-		{ 1, { 0x9a } }, { 1, { 0xea } }, { 1, { 0xd4 } }, { 1, { 0xd6 } }, { 1, { 0x82 } }, { 1, { 0xce } },
+		{1, {0x06}},
+		{1, {0x0e}},
+		{1, {0x27}},
+		{1, {0x37}},
+		{1, {0x60}},
+		{1, {0x61}},
+		{1, {0x9a}},
+		{1, {0xea}},
+		{1, {0xd4}},
+		{1, {0xd6}},
+		{1, {0x82}},
+		{1, {0xce}},
 		/* LOCK where it may not be */
-		{ 3, { 0xf0, 0x01, 0xc8 } }, { 3, { 0xf0, 0x39, 0x00 } }, { 3, { 0xf0, 0x89, 0x00 } }, { 2, { 0xf0, 0x90 } },
-		{ 4, { 0xf0, 0x0f, 0xaf, 0x00 } },
+		{3, {0xf0, 0x01, 0xc8}},
+		{3, {0xf0, 0x39, 0x00}},
+		{3, {0xf0, 0x89, 0x00}},
+		{2, {0xf0, 0x90}},
+		{4, {0xf0, 0x0f, 0xaf, 0x00}},
 	};
 	struct unit *u = &e->s->unit[e->s->units];
 	unsigned int n = rng_below(e->rng, sizeof(list) / sizeof(list[0]));
 
-	*u = (struct unit){ .start = (u16)e->at, .insn = (u16)e->at };
+	*u = (struct unit){.start = (u16)e->at, .insn = (u16)e->at};
 	put_bytes(e, list[n].b, list[n].length);
 	u->end = (u16)e->at;
 	e->s->units++;

@@ -13,46 +13,47 @@ static const struct {
 	u32 flags;
 } undefined[] = {
 	/* SDM 2A AND, 2B OR, 2C XOR, 2C TEST: "the state of the AF flag is undefined" */
-	{ ZYDIS_MNEMONIC_AND, FLAG_AF },
-	{ ZYDIS_MNEMONIC_OR, FLAG_AF },
-	{ ZYDIS_MNEMONIC_XOR, FLAG_AF },
-	{ ZYDIS_MNEMONIC_TEST, FLAG_AF },
-	/* SDM 2B SAL/SAR/SHL/SHR: AF always; OF unless the count is 1; CF if the count is at least the operand's size */
-	{ ZYDIS_MNEMONIC_SHL, FLAG_AF | FLAG_OF | FLAG_CF },
-	{ ZYDIS_MNEMONIC_SHR, FLAG_AF | FLAG_OF | FLAG_CF },
-	{ ZYDIS_MNEMONIC_SAR, FLAG_AF | FLAG_OF },
+	{ZYDIS_MNEMONIC_AND, FLAG_AF},
+	{ZYDIS_MNEMONIC_OR, FLAG_AF},
+	{ZYDIS_MNEMONIC_XOR, FLAG_AF},
+	{ZYDIS_MNEMONIC_TEST, FLAG_AF},
+	/* SDM 2B SAL/SAR/SHL/SHR: AF always; OF unless the count is 1; CF if the count is at least the operand's size
+	 */
+	{ZYDIS_MNEMONIC_SHL, FLAG_AF | FLAG_OF | FLAG_CF},
+	{ZYDIS_MNEMONIC_SHR, FLAG_AF | FLAG_OF | FLAG_CF},
+	{ZYDIS_MNEMONIC_SAR, FLAG_AF | FLAG_OF},
 	/* SDM 2B RCL/RCR/ROL/ROR: OF unless the count is 1 */
-	{ ZYDIS_MNEMONIC_RCL, FLAG_OF },
-	{ ZYDIS_MNEMONIC_RCR, FLAG_OF },
-	{ ZYDIS_MNEMONIC_ROL, FLAG_OF },
-	{ ZYDIS_MNEMONIC_ROR, FLAG_OF },
+	{ZYDIS_MNEMONIC_RCL, FLAG_OF},
+	{ZYDIS_MNEMONIC_RCR, FLAG_OF},
+	{ZYDIS_MNEMONIC_ROL, FLAG_OF},
+	{ZYDIS_MNEMONIC_ROR, FLAG_OF},
 	/* SDM 2B SHLD, SHRD: AF always; OF unless the count is 1 */
-	{ ZYDIS_MNEMONIC_SHLD, FLAG_AF | FLAG_OF },
-	{ ZYDIS_MNEMONIC_SHRD, FLAG_AF | FLAG_OF },
+	{ZYDIS_MNEMONIC_SHLD, FLAG_AF | FLAG_OF},
+	{ZYDIS_MNEMONIC_SHRD, FLAG_AF | FLAG_OF},
 	/* SDM 2B MUL, 2A IMUL: SF, ZF, AF, PF */
-	{ ZYDIS_MNEMONIC_MUL, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF },
-	{ ZYDIS_MNEMONIC_IMUL, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF },
+	{ZYDIS_MNEMONIC_MUL, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF},
+	{ZYDIS_MNEMONIC_IMUL, FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF},
 	/* SDM 2A DIV, IDIV: all */
-	{ ZYDIS_MNEMONIC_DIV, ARITH },
-	{ ZYDIS_MNEMONIC_IDIV, ARITH },
+	{ZYDIS_MNEMONIC_DIV, ARITH},
+	{ZYDIS_MNEMONIC_IDIV, ARITH},
 	/* SDM 2A BSF, BSR: all but ZF */
-	{ ZYDIS_MNEMONIC_BSF, ARITH & ~FLAG_ZF },
-	{ ZYDIS_MNEMONIC_BSR, ARITH & ~FLAG_ZF },
+	{ZYDIS_MNEMONIC_BSF, ARITH & ~FLAG_ZF},
+	{ZYDIS_MNEMONIC_BSR, ARITH & ~FLAG_ZF},
 	/* SDM 2C TZCNT, 2B LZCNT: OF, SF, PF, AF */
-	{ ZYDIS_MNEMONIC_TZCNT, FLAG_OF | FLAG_SF | FLAG_PF | FLAG_AF },
-	{ ZYDIS_MNEMONIC_LZCNT, FLAG_OF | FLAG_SF | FLAG_PF | FLAG_AF },
+	{ZYDIS_MNEMONIC_TZCNT, FLAG_OF | FLAG_SF | FLAG_PF | FLAG_AF},
+	{ZYDIS_MNEMONIC_LZCNT, FLAG_OF | FLAG_SF | FLAG_PF | FLAG_AF},
 	/* SDM 2A BT, BTC, BTR, BTS: OF, SF, AF, PF */
-	{ ZYDIS_MNEMONIC_BT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
-	{ ZYDIS_MNEMONIC_BTC, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
-	{ ZYDIS_MNEMONIC_BTR, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
-	{ ZYDIS_MNEMONIC_BTS, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
+	{ZYDIS_MNEMONIC_BT, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF},
+	{ZYDIS_MNEMONIC_BTC, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF},
+	{ZYDIS_MNEMONIC_BTR, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF},
+	{ZYDIS_MNEMONIC_BTS, FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF},
 	/* SDM 2A ANDN, BLSI, BLSMSK, BLSR, BZHI: AF, PF; BEXTR: SF too */
-	{ ZYDIS_MNEMONIC_ANDN, FLAG_AF | FLAG_PF },
-	{ ZYDIS_MNEMONIC_BLSI, FLAG_AF | FLAG_PF },
-	{ ZYDIS_MNEMONIC_BLSMSK, FLAG_AF | FLAG_PF },
-	{ ZYDIS_MNEMONIC_BLSR, FLAG_AF | FLAG_PF },
-	{ ZYDIS_MNEMONIC_BZHI, FLAG_AF | FLAG_PF },
-	{ ZYDIS_MNEMONIC_BEXTR, FLAG_AF | FLAG_PF | FLAG_SF },
+	{ZYDIS_MNEMONIC_ANDN, FLAG_AF | FLAG_PF},
+	{ZYDIS_MNEMONIC_BLSI, FLAG_AF | FLAG_PF},
+	{ZYDIS_MNEMONIC_BLSMSK, FLAG_AF | FLAG_PF},
+	{ZYDIS_MNEMONIC_BLSR, FLAG_AF | FLAG_PF},
+	{ZYDIS_MNEMONIC_BZHI, FLAG_AF | FLAG_PF},
+	{ZYDIS_MNEMONIC_BEXTR, FLAG_AF | FLAG_PF | FLAG_SF},
 };
 
 static bool is_shift(u16 mnemonic)
@@ -150,9 +151,27 @@ u64 fault_address_mask(u16 mnemonic)
 	}
 }
 
+/*
+ * Beside an unmasked overflow or underflow PE is the masked response's or the unmasked one's (SDM 1 4.9.1.4 to 4.9.1.6
+ * leave it to the processor); how far a dot product goes before it stops is not said (SDM 2A DPPS).
+ */
+u32 mxcsr_mask(u16 mnemonic)
+{
+	switch (mnemonic) {
+	case ZYDIS_MNEMONIC_DPPS:
+	case ZYDIS_MNEMONIC_DPPD:
+	case ZYDIS_MNEMONIC_VDPPS:
+	case ZYDIS_MNEMONIC_VDPPD:
+		return ~0x3fu;
+	default:
+		return ~0x20u;
+	}
+}
+
 void mask_fx(u8 fx[XSAVE_SIZE])
 {
-	/* FOP, FIP, FDP: saved always (Intel) or with a pending exception only (APM1 11.3, APM3 FXSAVE); CS and DS deprecated */
+	/* FOP, FIP, FDP: saved always (Intel) or with a pending exception only (APM1 11.3, APM3 FXSAVE); CS and DS
+	 * deprecated */
 	memset(fx + 6, 0, 18);
 	/* MXCSR_MASK: AMD has the misaligned-exception mask (APM1 4.2.2) */
 	memset(fx + 28, 0, 4);
