@@ -242,7 +242,8 @@ static bool place_memory(struct emitter *e, struct draft *d, const ZydisDecodedO
 	d->rip_relative = mem->mem.base == ZYDIS_REGISTER_RIP || mem->mem.base == ZYDIS_REGISTER_EIP;
 	if (d->index != NO_REG && d->index == d->base)
 		return false;
-	if (d->base == NO_REG && !d->wide_address && address >> 32)
+	/* half of a wild address could be anybody's */
+	if (!d->wide_address && address >> 32)
 		return false;
 	if (d->base == NO_REG && d->z.raw.disp.size < 64 && offset >> 31)
 		return false;

@@ -56,7 +56,10 @@ static void set_immediate(const struct special *sp, unsigned int n, u64 value)
 
 static u64 upper_half(struct emitter *e, const struct special *sp, u64 value)
 {
-	return sp->z->address_width == 32 ? (u32)value | rng64(e->rng) << 32 : value;
+	if (sp->z->address_width == 64)
+		return value;
+	/* half of a wild address could be anybody's: the unmapped page instead */
+	return (value >> 32 ? DATA_BASE : value) | rng64(e->rng) << 32;
 }
 
 /* An address that GS may be added to. */
