@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What ends KVM_RUN from outside: signals, immediate_exit; sleep in HLT; synchronised registers. */
+#include "guest.h"
+
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+static void interrupt(int signal) { softcvm_interrupt(); }
+
+static void *run_once(void *opaque) { return (void *)(intptr_t)run(opaque); }
+
+static uint64_t thread_cpu_ns(pthread_t thread)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	assert_int_equal(pthread_getcpuclockid(thread, &clock), 0);
+	clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static intptr_t interrupt_after(pthread_t thread, unsigned int ms)
+{
+	void *result;
+
+	usleep(ms * 1000);
+	assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
+	pthread_join(thread, &result);
+	return (intptr_t)result;
+}
+
+static void test_signal_ends_a_loop(void **state)
+{
+	static const unsigned char code[] = { 0xeb, 0xfe };
+	pthread_t thread;
+	struct guest g;
+
+	create(&g, SOFTCVM_PLATFORM_INTEL, code, sizeof(code));
+	for (unsigned int i = 0; i < 3; i++) {
+		pthread_create(&thread, NULL, run_once, &g);
+		assert_int_equal(interrupt_after(thread, 20), -EINTR);
+		assert_int_equal(g.run->exit_reason, KVM_EXIT_INTR);
+	}
+	destroy(&g);
+}
+
+/* With a local APIC in the kernel HLT sleeps; a signal with SA_RESTART ends it, too. */
+static void test_signal_ends_a_halt(void **state)
+{
+	static const unsigned char code[] = { 0xfb, 0xf4, 0xeb, 0xfd }; /* sti; hlt; jmp hlt */
+	struct kvm_mp_state mp;
+	pthread_t thread;
+	struct guest g;
+	uint64_t cpu;
+
+	create_with(&g, SOFTCVM_PLATFORM_AMD, code, sizeof(code), true);
+	pthread_create(&thread, NULL, run_once, &g);
+	usleep(50000);
+	cpu = thread_cpu_ns(thread);
+	usleep(200000);
+	assert_true(thread_cpu_ns(thread) - cpu < 2000000);
+	assert_int_equal(interrupt_after(thread, 0), -EINTR);
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_GET_MP_STATE, &mp), 0);
+	assert_int_equal(mp.mp_state, KVM_MP_STATE_HALTED);
+	destroy(&g);
+}
+
+static void test_immediate_exit(void **state)
+{
+	static const unsigned char code[] = { 0x40, 0xf4 }; /* inc ax; hlt */
+	struct guest g;
+
+	create(&g, SOFTCVM_PLATFORM_INTEL, code, sizeof(code));
+	g.run->immediate_exit = 1;
+	assert_int_equal(run(&g), -EINTR);
+	assert_int_equal(regs_of(&g).rax, 0);
+	g.run->immediate_exit = 0;
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_HLT);
+	assert_int_equal(regs_of(&g).rax, 1);
+	/* A signal that came before is not remembered. */
+	raise(SIGUSR1);
+	start_at(&g, CODE_AT);
+	assert_int_equal(run(&g), 0);
+	destroy(&g);
+}
+
+/* Without controllers in the kernel, user space brings the interrupts: vector 0x20 through the real-mode table. */
+static void test_user_interrupt(void **state)
+{
+	static const unsigned char code[] = {
+		0xfa,			      /* cli */
+		0xe6, 0x10,		      /* out 0x10, al */
+		0xfb,			      /* sti */
+		0x90, 0xeb, 0xfd,	      /* nop; jmp nop */
+	};
+	static const unsigned char handler[] = { 0xe6, 0x11, 0xf4 }; /* out 0x11, al; hlt */
+	struct kvm_interrupt irq = { 0x20 };
+	struct guest g;
+
+	create(&g, SOFTCVM_PLATFORM_INTEL, code, sizeof(code));
+	memcpy(g.ram + 0x3000, handler, sizeof(handler));
+	memcpy(g.ram + 0x20 * 4, "\x00\x30\x00\x00", 4);
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(g.run->ready_for_interrupt_injection, 0);
+	g.run->request_interrupt_window = 1;
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_IRQ_WINDOW_OPEN);
+	assert_int_equal(g.run->ready_for_interrupt_injection, 1);
+	assert_int_equal(g.run->if_flag, 1);
+	g.run->request_interrupt_window = 0;
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_INTERRUPT, &irq), 0);
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(g.run->io.port, 0x11);
+	destroy(&g);
+}
+
+static void test_sync_regs(void **state)
+{
+	static const unsigned char code[] = { 0x40, 0xe6, 0x10, 0xf4 }; /* inc ax; out 0x10, al; hlt */
+	struct guest g;
+
+	create(&g, SOFTCVM_PLATFORM_INTEL, code, sizeof(code));
+	g.run->kvm_valid_regs = 1 << 9;
+	assert_int_equal(run(&g), -EINVAL);
+	g.run->kvm_valid_regs = KVM_SYNC_X86_VALID_FIELDS;
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->s.regs.regs.rax, 1);
+	g.run->s.regs.regs.rax = 0x77;
+	g.run->s.regs.regs.rip = CODE_AT;
+	g.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(g.run->s.regs.regs.rax, 0x78);
+	assert_int_equal(g.run->kvm_dirty_regs, 0);
+	destroy(&g);
+}
+
+/* A breakpoint of user space's, by instruction and by address. */
+static void test_guest_debug(void **state)
+{
+	static const unsigned char code[] = { 0x90, 0x40, 0xcc, 0xf4 }; /* nop; inc ax; int3; hlt */
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP };
+	struct kvm_debugregs own;
+	struct guest g;
+
+	create(&g, SOFTCVM_PLATFORM_INTEL, code, sizeof(code));
+	debug.arch.debugreg[0] = CODE_AT + 1;
+	debug.arch.debugreg[7] = 2;
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_GUEST_DEBUG, &debug), 0);
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_DEBUG);
+	assert_int_equal(g.run->debug.arch.exception, 1);
+	assert_int_equal(g.run->debug.arch.pc, CODE_AT + 1);
+	assert_int_equal(g.run->debug.arch.dr6 & 0xf, 1);
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_GET_DEBUGREGS, &own), 0);
+	assert_int_equal(own.db[0], 0);
+	debug.arch.debugreg[7] = 0;
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_GUEST_DEBUG, &debug), 0);
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_DEBUG);
+	assert_int_equal(g.run->debug.arch.exception, 3);
+	assert_int_equal(g.run->debug.arch.pc, CODE_AT + 2);
+	destroy(&g);
+}
+
+int main(void)
+{
+	const struct sigaction action = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_signal_ends_a_loop),
+		cmocka_unit_test(test_signal_ends_a_halt),
+		cmocka_unit_test(test_immediate_exit),
+		cmocka_unit_test(test_user_interrupt),
+		cmocka_unit_test(test_sync_regs),
+		cmocka_unit_test(test_guest_debug),
+	};
+
+	sigaction(SIGUSR1, &action, NULL);
+	return cmocka_run_group_tests_name("kvm/run", tests, NULL, NULL);
+}
