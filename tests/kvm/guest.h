@@ -90,3 +90,12 @@ static inline struct kvm_regs regs_of(struct guest *g)
 	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_GET_REGS, &regs), 0);
 	return regs;
 }
+
+static inline void expect_mmio(struct guest *g, uint64_t at, unsigned int len, int write)
+{
+	assert_int_equal(run(g), 0);
+	assert_int_equal(g->run->exit_reason, KVM_EXIT_MMIO);
+	assert_int_equal(g->run->mmio.phys_addr, at);
+	assert_int_equal(g->run->mmio.len, len);
+	assert_int_equal(g->run->mmio.is_write, write);
+}

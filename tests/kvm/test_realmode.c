@@ -46,15 +46,6 @@ static const unsigned char mmio_code[] = {
 	0xf4,
 };
 
-static void expect_mmio(struct guest *g, uint64_t at, unsigned int len, int write)
-{
-	assert_int_equal(run(g), 0);
-	assert_int_equal(g->run->exit_reason, KVM_EXIT_MMIO);
-	assert_int_equal(g->run->mmio.phys_addr, at);
-	assert_int_equal(g->run->mmio.len, len);
-	assert_int_equal(g->run->mmio.is_write, write);
-}
-
 static void mmio(enum softcvm_platform platform)
 {
 	struct guest g;
