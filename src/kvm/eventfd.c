@@ -2,9 +2,9 @@
 /*
  * irqfd (api.rst KVM_IRQFD): an eventfd that raises a GSI. One thread per VM waits for all of them.
  *
- * Each irqfd holds duplicates of the client's descriptors, so that closing those changes nothing, as with the file references
- * that Linux takes. The thread finds an irqfd by key under the lock, so one that was taken away in the meantime is not there;
- * KVM_IRQFD_FLAG_DEASSIGN waits until an event that is being delivered is through.
+ * Each irqfd holds duplicates of the client's descriptors, so that closing those changes nothing, as with the file
+ * references that Linux takes. The thread finds an irqfd by key under the lock, so one that was taken away in the
+ * meantime is not there; KVM_IRQFD_FLAG_DEASSIGN waits until an event that is being delivered is through.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -76,7 +76,7 @@ int kvm_eventfd_identity(int fd, u64 *id)
 /* A full counter is signalled already; a client's blocking eventfd must not stop a vCPU. */
 void kvm_eventfd_signal(int fd)
 {
-	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
 	const u64 one = 1;
 
 	if (poll(&ready, 1, 0) == 1 && ready.revents & POLLOUT && write(fd, &one, sizeof(one)) < 0)
@@ -85,7 +85,7 @@ void kvm_eventfd_signal(int fd)
 
 static bool consume(int fd)
 {
-	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
 	u64 count;
 
 	return poll(&ready, 1, 0) == 1 && ready.revents & POLLIN && read(fd, &count, sizeof(count)) == sizeof(count);
@@ -157,7 +157,7 @@ static void *irqfd_thread(void *opaque)
 /* With the lock held. Signals are the business of the client's threads. */
 static int start_thread(struct kvm_irqfds *fds)
 {
-	struct epoll_event stop = { .events = EPOLLIN, .data.u64 = STOP_KEY };
+	struct epoll_event stop = {.events = EPOLLIN, .data.u64 = STOP_KEY};
 	sigset_t blocked, old;
 	int err;
 
@@ -233,7 +233,7 @@ fail:
 /* With the lock held. */
 static int irqfd_insert(struct kvm_irqfds *fds, struct irqfd *irqfd)
 {
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = {.events = EPOLLIN};
 	int err;
 
 	for (struct irqfd *other = fds->list; other; other = other->next) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ioeventfd (api.rst KVM_IOEVENTFD): a guest's write to an address signals an eventfd instead of leaving for user space. */
+/* ioeventfd (api.rst KVM_IOEVENTFD): a guest's write to an address signals an eventfd instead of leaving for user
+ * space. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -30,7 +31,8 @@ static struct kvm_io_bus *bus_of(struct kvm *kvm, bool pio)
 	return pio ? &kvm->pio_bus : &kvm->mmio_bus;
 }
 
-static int ioeventfd_write(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, u64 addr, unsigned int len, const void *data)
+static int ioeventfd_write(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, u64 addr, unsigned int len,
+			   const void *data)
 {
 	struct ioeventfd *io = (struct ioeventfd *)dev;
 	u64 value = 0;
@@ -44,7 +46,7 @@ static int ioeventfd_write(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, u64
 	return 0;
 }
 
-static const struct kvm_io_ops ioeventfd_ops = { .write = ioeventfd_write };
+static const struct kvm_io_ops ioeventfd_ops = {.write = ioeventfd_write};
 
 /* Would one write signal both? */
 static bool collides(const struct ioeventfd *a, const struct ioeventfd *b)
@@ -141,7 +143,7 @@ static int ioeventfd_deassign(struct kvm *kvm, const struct kvm_ioeventfd *args)
 	if (err)
 		return err;
 	pthread_mutex_lock(&kvm->slots_lock);
-	for (struct ioeventfd **at = &all->list; *at && !found; ) {
+	for (struct ioeventfd **at = &all->list; *at && !found;) {
 		if (same(*at, wanted)) {
 			found = *at;
 			*at = found->next;

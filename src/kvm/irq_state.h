@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The interrupt controllers of a VM, as the files that make them up see them. Nobody else includes this; see irqchip.h for
- * the interface and the locks.
+ * The interrupt controllers of a VM, as the files that make them up see them. Nobody else includes this; see irqchip.h
+ * for the interface and the locks.
  */
 #pragma once
 

@@ -78,13 +78,15 @@ static int check_route(const struct kvm *kvm, struct kvm_irq_routing_entry *entr
 	case KVM_IRQ_ROUTING_MSI:
 		if (entry->flags & ~KVM_MSI_VALID_DEVID)
 			return -EINVAL;
-		/* api.rst KVM_CAP_X2APIC_API: bits 31:8 of the high word extend the destination, the rest is reserved. */
+		/* api.rst KVM_CAP_X2APIC_API: bits 31:8 of the high word extend the destination, the rest is reserved.
+		 */
 		return kvm->irqchip->x2apic_32bit_ids && entry->u.msi.address_hi & 0xff ? -EINVAL : 0;
 	}
 	return -EINVAL;
 }
 
-static int table_fill(const struct kvm *kvm, struct kvm_routing_table *table, const struct kvm_irq_routing_entry *entries)
+static int table_fill(const struct kvm *kvm, struct kvm_routing_table *table,
+		      const struct kvm_irq_routing_entry *entries)
 {
 	for (u32 n = 0; n < table->nr; n++) {
 		struct kvm_route *route = &table->route[n];
@@ -137,18 +139,21 @@ int kvm_vm_ioctl_set_gsi_routing(struct kvm *kvm, u32 nr, u32 flags, const struc
 /* KVM's default: GSI n is pin n of the I/O APIC and, below 16, of the PICs. */
 static int set_default_routing(struct kvm *kvm)
 {
-	struct kvm_irq_routing_entry entries[KVM_IOAPIC_NUM_PINS + PIC_PINS] = { 0 };
+	struct kvm_irq_routing_entry entries[KVM_IOAPIC_NUM_PINS + PIC_PINS] = {0};
 	u32 nr = 0;
 
 	for (u32 gsi = 0; gsi < KVM_IOAPIC_NUM_PINS; gsi++) {
 		entries[nr++] = (struct kvm_irq_routing_entry){
-			.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { KVM_IRQCHIP_IOAPIC, gsi },
+			.gsi = gsi,
+			.type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip = {KVM_IRQCHIP_IOAPIC, gsi},
 		};
 		if (gsi >= PIC_PINS)
 			continue;
 		entries[nr++] = (struct kvm_irq_routing_entry){
-			.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP,
-			.u.irqchip = { gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi & 7 },
+			.gsi = gsi,
+			.type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip = {gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi & 7},
 		};
 	}
 	return set_routing(kvm, nr, entries);
@@ -164,14 +169,16 @@ static unsigned int routes_of(struct kvm *kvm, u32 gsi, struct kvm_irq_routing_e
 		return 0;
 	pthread_rwlock_rdlock(&irq->routing_lock);
 	if (irq->routing) {
-		for (u16 n = irq->routing->first[gsi]; n && count < MAX_ROUTES_PER_GSI; n = irq->routing->route[n - 1].next)
+		for (u16 n = irq->routing->first[gsi]; n && count < MAX_ROUTES_PER_GSI;
+		     n = irq->routing->route[n - 1].next)
 			out[count++] = irq->routing->route[n - 1].entry;
 	}
 	pthread_rwlock_unlock(&irq->routing_lock);
 	return count;
 }
 
-/* The GSI that leads to a pin; -1: none. A pin that several lead to belongs to the first, as in Linux' reverse table. */
+/* The GSI that leads to a pin; -1: none. A pin that several lead to belongs to the first, as in Linux' reverse table.
+ */
 static int gsi_of_pin(struct kvm *kvm, unsigned int chip, unsigned int pin)
 {
 	struct kvm_irq *irq = kvm->irqchip;
@@ -183,7 +190,8 @@ static int gsi_of_pin(struct kvm *kvm, unsigned int chip, unsigned int pin)
 	for (u32 n = 0; irq->routing && n < irq->routing->nr; n++) {
 		const struct kvm_irq_routing_entry *entry = &irq->routing->route[n].entry;
 
-		if (entry->type == KVM_IRQ_ROUTING_IRQCHIP && entry->u.irqchip.irqchip == chip && entry->u.irqchip.pin == pin) {
+		if (entry->type == KVM_IRQ_ROUTING_IRQCHIP && entry->u.irqchip.irqchip == chip &&
+		    entry->u.irqchip.pin == pin) {
 			gsi = (int)entry->gsi;
 			break;
 		}
@@ -224,7 +232,8 @@ int kvm_set_msi(struct kvm *kvm, u32 address_lo, u32 address_hi, u32 data)
 static int deliver_route(struct kvm *kvm, const struct kvm_irq_routing_entry *entry, unsigned int source, int level)
 {
 	if (entry->type == KVM_IRQ_ROUTING_MSI)
-		return level ? kvm_set_msi(kvm, entry->u.msi.address_lo, entry->u.msi.address_hi, entry->u.msi.data) : -1;
+		return level ? kvm_set_msi(kvm, entry->u.msi.address_lo, entry->u.msi.address_hi, entry->u.msi.data)
+			     : -1;
 	if (entry->u.irqchip.irqchip == KVM_IRQCHIP_IOAPIC)
 		return kvm_ioapic_set_irq(kvm, entry->u.irqchip.pin, source, level);
 	return kvm_pic_set_irq(kvm, entry->u.irqchip.pin, source, level);
@@ -236,8 +245,7 @@ static void check_code(struct kvm *kvm)
 	struct kvm_vcpu *vcpu;
 	unsigned int i;
 
-	kvm_for_each_vcpu(i, vcpu, kvm)
-		hw_cpu_check_code(vcpu->cpu);
+	kvm_for_each_vcpu(i, vcpu, kvm) hw_cpu_check_code(vcpu->cpu);
 }
 
 int kvm_set_irq(struct kvm *kvm, unsigned int source, u32 gsi, int level)
@@ -303,7 +311,8 @@ bool kvm_irq_has_notifier(struct kvm *kvm, unsigned int chip, unsigned int pin)
 	return (pit && !gsi && kvm_pit_wants_ack(pit)) || kvm_irqfds_resample(kvm, gsi);
 }
 
-/* api.rst KVM_CAP_SPLIT_IRQCHIP: the first routes, as many as user space's I/O APIC has pins, are its redirection entries. */
+/* api.rst KVM_CAP_SPLIT_IRQCHIP: the first routes, as many as user space's I/O APIC has pins, are its redirection
+ * entries. */
 void kvm_for_each_split_route(struct kvm *kvm, void (*fn)(const struct kvm_lapic_irq *irq, void *opaque), void *opaque)
 {
 	struct kvm_irq *irq = kvm->irqchip;

@@ -3,17 +3,19 @@
  * Interrupts of a VM: what the rest of kvm calls.
  *
  * Each VM has one struct kvm_irq (kvm->irqchip: mode, routing, PIC, I/O APIC, PIT, irqfds), each vCPU one struct
- * kvm_lapic (vcpu->lapic: what waits for delivery, and the local APIC if it is in the kernel). Both exist whatever the mode.
+ * kvm_lapic (vcpu->lapic: what waits for delivery, and the local APIC if it is in the kernel). Both exist whatever the
+ * mode.
  *
  * Locks, in the order in which they nest:
- *   irqfd_lock    list of irqfds; never held while a GSI is set
+ *   irqfds->lock  list of irqfds; never held while a GSI is set
  *   routing_lock  (reader/writer) the routing table; entries are copied out, nothing is delivered under it
  *   pit->lock     counters and reinjection state of the PIT
  *   ioapic->lock, pic->lock   pins and registers of the chip; the I/O APIC delivers to local APICs under its lock
  *   lapic->lock   timer of one local APIC
- * Delivery to a local APIC takes no lock: TMR bit, PIR bit, `on`, then notify or wake the vCPU. Acknowledge notifiers and
- * eventfds are called with none of these locks held. Everything said to be "own thread" runs in the thread that holds the
- * vCPU (KVM_RUN or another vCPU ioctl) while it is outside hw_cpu_run(); the rest may be called from any thread.
+ * Delivery to a local APIC takes no lock: TMR bit, PIR bit, `on`, then notify or wake the vCPU. Acknowledge notifiers
+ * are called with none of these locks held; eventfds are signalled without waiting. Everything said to be "own thread"
+ * runs in the thread that holds the vCPU (KVM_RUN or another vCPU ioctl) while it is outside hw_cpu_run(); the rest may
+ * be called from any thread.
  */
 #pragma once
 
@@ -46,8 +48,14 @@ int kvm_irq_create_vcpu(struct kvm_vcpu *vcpu);
 void kvm_irq_destroy_vcpu(struct kvm_vcpu *vcpu);
 
 enum kvm_irqchip_mode kvm_irqchip_mode(const struct kvm *kvm);
-static inline bool kvm_lapic_in_kernel(const struct kvm *kvm) { return kvm_irqchip_mode(kvm) != KVM_IRQCHIP_NONE; }
-static inline bool kvm_pic_in_kernel(const struct kvm *kvm) { return kvm_irqchip_mode(kvm) == KVM_IRQCHIP_KERNEL; }
+static inline bool kvm_lapic_in_kernel(const struct kvm *kvm)
+{
+	return kvm_irqchip_mode(kvm) != KVM_IRQCHIP_NONE;
+}
+static inline bool kvm_pic_in_kernel(const struct kvm *kvm)
+{
+	return kvm_irqchip_mode(kvm) == KVM_IRQCHIP_KERNEL;
+}
 
 /*
  * ---------------------------------------------------------------- ioctls of the VM: argument already copied in
@@ -55,10 +63,10 @@ static inline bool kvm_pic_in_kernel(const struct kvm *kvm) { return kvm_irqchip
  */
 
 int kvm_vm_ioctl_create_irqchip(struct kvm *kvm);
-int kvm_vm_enable_split_irqchip(struct kvm *kvm, u64 pins);	 /* KVM_CAP_SPLIT_IRQCHIP args[0] */
-int kvm_vm_enable_x2apic_api(struct kvm *kvm, u64 flags);	 /* KVM_CAP_X2APIC_API args[0] */
-int kvm_vm_enable_apic_bus_cycles(struct kvm *kvm, u64 ns);	 /* KVM_CAP_X86_APIC_BUS_CYCLES_NS args[0] */
-int kvm_vm_set_boot_cpu_id(struct kvm *kvm, u32 id);		 /* KVM_SET_BOOT_CPU_ID */
+int kvm_vm_enable_split_irqchip(struct kvm *kvm, u64 pins); /* KVM_CAP_SPLIT_IRQCHIP args[0] */
+int kvm_vm_enable_x2apic_api(struct kvm *kvm, u64 flags);   /* KVM_CAP_X2APIC_API args[0] */
+int kvm_vm_enable_apic_bus_cycles(struct kvm *kvm, u64 ns); /* KVM_CAP_X86_APIC_BUS_CYCLES_NS args[0] */
+int kvm_vm_set_boot_cpu_id(struct kvm *kvm, u32 id);	    /* KVM_SET_BOOT_CPU_ID */
 bool kvm_is_bsp(const struct kvm_vcpu *vcpu);
 /* KVM_IRQ_LINE and KVM_IRQ_LINE_STATUS: `status` is written for both. */
 int kvm_vm_ioctl_irq_line(struct kvm *kvm, struct kvm_irq_level *level);
@@ -82,15 +90,17 @@ int kvm_vcpu_ioctl_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *stat
 int kvm_vcpu_ioctl_set_lapic(struct kvm_vcpu *vcpu, const struct kvm_lapic_state *state);
 int kvm_vcpu_ioctl_interrupt(struct kvm_vcpu *vcpu, const struct kvm_interrupt *irq);
 int kvm_vcpu_ioctl_nmi(struct kvm_vcpu *vcpu);
-/* The interrupt, nmi and sipi_vector parts of struct kvm_vcpu_events, with flags; the exception and smi parts are the caller's. */
+/* The interrupt, nmi and sipi_vector parts of struct kvm_vcpu_events, with flags; the exception and smi parts are the
+ * caller's. */
 void kvm_irq_get_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events);
 int kvm_irq_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
 
 /* ---------------------------------------------------------------- the run loop (own thread) */
 
 /*
- * Before each entry, after exceptions and requeued events were put into ctl.inject: fills a free ctl.inject with a pending
- * NMI, KVM_INTERRUPT vector or the PIC's vector, or asks for a window; sets ctl.eoi_exit_bitmap and ctl.x2apic_virt.
+ * Before each entry, after exceptions and requeued events were put into ctl.inject: fills a free ctl.inject with a
+ * pending NMI, KVM_INTERRUPT vector or the PIC's vector, or asks for a window; sets ctl.eoi_exit_bitmap and
+ * ctl.x2apic_virt.
  */
 void kvm_irq_prepare_entry(struct kvm_vcpu *vcpu);
 /* The delivery of an event was cut short by an exit (IDT-vectoring information, EXITINTINFO): deliver it again first.
@@ -98,7 +108,8 @@ void kvm_irq_prepare_entry(struct kvm_vcpu *vcpu);
 void kvm_irq_requeue(struct kvm_vcpu *vcpu, const struct hw_event *event);
 /* An exit for user space is due (EOI of a split I/O APIC): fills vcpu->run and returns true. Ask before each entry. */
 bool kvm_irq_user_exit(struct kvm_vcpu *vcpu);
-/* Virtual EOI exit (VMX_EXIT_VIRT_EOI qualification, or the AVIC's EOI): the processor has already cleared the ISR bit. */
+/* Virtual EOI exit (VMX_EXIT_VIRT_EOI qualification, or the AVIC's EOI): the processor has already cleared the ISR bit.
+ */
 void kvm_lapic_eoi_exit(struct kvm_vcpu *vcpu, u8 vector);
 /*
  * INIT and SIPI: returns false if the vCPU is not runnable afterwards. Calls kvm_vcpu_reset(vcpu, true) and changes
@@ -109,7 +120,7 @@ bool kvm_lapic_accept_events(struct kvm_vcpu *vcpu);
 /* Something that ends a halt (NMI, interrupt that can be delivered, INIT, SIPI). Own thread. */
 bool kvm_cpu_has_interrupt(struct kvm_vcpu *vcpu); /* whatever RFLAGS.IF says */
 bool kvm_cpu_has_nmi(struct kvm_vcpu *vcpu);
-bool kvm_irq_has_events(struct kvm_vcpu *vcpu);	   /* INIT or SIPI */
+bool kvm_irq_has_events(struct kvm_vcpu *vcpu); /* INIT or SIPI */
 /* User space may use KVM_INTERRUPT now (run->ready_for_interrupt_injection; KVM_EXIT_IRQ_WINDOW_OPEN). */
 bool kvm_irq_ready_for_user_injection(struct kvm_vcpu *vcpu);
 /* run->request_interrupt_window is set and user space provides the PIC. */
@@ -121,8 +132,8 @@ void kvm_inject_nmi(struct kvm_vcpu *vcpu);
 /* ---------------------------------------------------------------- interrupts to the VM (any thread) */
 
 /*
- * Level of a source at a GSI. Sources: KVM_USERSPACE_IRQ_SOURCE, KVM_IRQFD_RESAMPLE_SOURCE, PIT. Returns how many vCPUs got
- * it, 0 if it was coalesced, -1 if it was ignored (masked, no route).
+ * Level of a source at a GSI. Sources: KVM_USERSPACE_IRQ_SOURCE, KVM_IRQFD_RESAMPLE_SOURCE, PIT. Returns how many vCPUs
+ * got it, 0 if it was coalesced, -1 if it was ignored (masked, no route).
  */
 enum { KVM_USERSPACE_IRQ_SOURCE, KVM_IRQFD_RESAMPLE_SOURCE, KVM_PIT_IRQ_SOURCE };
 int kvm_set_irq(struct kvm *kvm, unsigned int source, u32 gsi, int level);

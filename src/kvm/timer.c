@@ -224,7 +224,7 @@ int kvm_timer_init(struct kvm *kvm, struct kvm_timer *timer, void (*expire)(stru
 	struct kvm_timers *t = kvm->timers;
 	int err = 0;
 
-	*timer = (struct kvm_timer){ .expire = expire };
+	*timer = (struct kvm_timer){.expire = expire};
 	pthread_mutex_lock(&t->lock);
 	if (t->reserved == t->capacity) {
 		size_t capacity = t->capacity ? 2 * t->capacity : 16;

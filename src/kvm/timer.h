@@ -2,14 +2,14 @@
 /*
  * Timers of a VM, in nanoseconds of machine time (hw_machine_tsc: CLOCK_MONOTONIC, or virtual under icount).
  *
- * Real time: one thread per VM sleeps until the earliest deadline and calls what expired. Virtual time: no thread; the run
- * loop asks kvm_timer_next() before an entry and calls kvm_timers_run() when that time has come.
+ * Real time: one thread per VM sleeps until the earliest deadline and calls what expired. Virtual time: no thread; the
+ * run loop asks kvm_timer_next() before an entry and calls kvm_timers_run() when that time has come.
  *
- * Locking: one leaf lock around the queue. A callback runs with it released, in the timer thread (or in the run loop), and may
- * take any lock, start and cancel any timer, its own included. A timer may be started again or cancelled between the moment
- * it was found expired and the moment its callback takes a lock: the callback checks that it is still wanted.
- * kvm_timer_release() waits for a running callback, so its caller must not hold a lock that the callback takes, and must not
- * be the callback.
+ * Locking: one leaf lock around the queue. A callback runs with it released, in the timer thread (or in the run loop),
+ * and may take any lock, start and cancel any timer, its own included. A timer may be started again or cancelled
+ * between the moment it was found expired and the moment its callback takes a lock: the callback checks that it is
+ * still wanted. kvm_timer_release() waits for a running callback, so its caller must not hold a lock that the callback
+ * takes, and must not be the callback.
  */
 #pragma once
 

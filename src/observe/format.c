@@ -13,40 +13,92 @@ static const struct event_description {
 	const char *name;
 	const char *format;
 } events[OBSERVE_EVENT_COUNT] = {
-#define OBSERVE_EVENT(id, event_name, nargs, event_format) [OBSERVE_##id] = { event_name, event_format },
+#define OBSERVE_EVENT(id, event_name, nargs, event_format) [OBSERVE_##id] = {event_name, event_format},
 #include "observe/events.def"
 #undef OBSERVE_EVENT
 };
 
 /* VMX basic exit reasons, SDM 3D App. C, named as the kernel's trace points name them. */
 static const char *const vmx_exits[] = {
-	[0] = "EXCEPTION_NMI",	     [1] = "EXTERNAL_INTERRUPT", [2] = "TRIPLE_FAULT",	    [3] = "INIT_SIGNAL",
-	[4] = "SIPI_SIGNAL",	     [7] = "INTERRUPT_WINDOW",	 [8] = "NMI_WINDOW",	    [9] = "TASK_SWITCH",
-	[10] = "CPUID",		     [12] = "HLT",		 [13] = "INVD",		    [14] = "INVLPG",
-	[15] = "RDPMC",		     [16] = "RDTSC",		 [18] = "VMCALL",	    [19] = "VMCLEAR",
-	[20] = "VMLAUNCH",	     [21] = "VMPTRLD",		 [22] = "VMPTRST",	    [23] = "VMREAD",
-	[24] = "VMRESUME",	     [25] = "VMWRITE",		 [26] = "VMOFF",	    [27] = "VMON",
-	[28] = "CR_ACCESS",	     [29] = "DR_ACCESS",	 [30] = "IO_INSTRUCTION",   [31] = "MSR_READ",
-	[32] = "MSR_WRITE",	     [33] = "INVALID_STATE",	 [34] = "MSR_LOAD_FAIL",    [36] = "MWAIT_INSTRUCTION",
-	[37] = "MONITOR_TRAP_FLAG",  [39] = "MONITOR_INSTRUCTION", [40] = "PAUSE_INSTRUCTION", [41] = "MCE_DURING_VMENTRY",
-	[43] = "TPR_BELOW_THRESHOLD", [44] = "APIC_ACCESS",	 [45] = "EOI_INDUCED",	    [46] = "GDTR_IDTR",
-	[47] = "LDTR_TR",	     [48] = "EPT_VIOLATION",	 [49] = "EPT_MISCONFIG",    [50] = "INVEPT",
-	[51] = "RDTSCP",	     [52] = "PREEMPTION_TIMER",	 [53] = "INVVPID",	    [54] = "WBINVD",
-	[55] = "XSETBV",	     [56] = "APIC_WRITE",	 [57] = "RDRAND",	    [58] = "INVPCID",
-	[59] = "VMFUNC",	     [60] = "ENCLS",		 [61] = "RDSEED",	    [62] = "PML_FULL",
-	[63] = "XSAVES",	     [64] = "XRSTORS",		 [67] = "UMWAIT",	    [68] = "TPAUSE",
-	[74] = "BUS_LOCK",	     [75] = "NOTIFY",		 [76] = "SEAMCALL",	    [77] = "TDCALL",
+	[0] = "EXCEPTION_NMI",
+	[1] = "EXTERNAL_INTERRUPT",
+	[2] = "TRIPLE_FAULT",
+	[3] = "INIT_SIGNAL",
+	[4] = "SIPI_SIGNAL",
+	[7] = "INTERRUPT_WINDOW",
+	[8] = "NMI_WINDOW",
+	[9] = "TASK_SWITCH",
+	[10] = "CPUID",
+	[12] = "HLT",
+	[13] = "INVD",
+	[14] = "INVLPG",
+	[15] = "RDPMC",
+	[16] = "RDTSC",
+	[18] = "VMCALL",
+	[19] = "VMCLEAR",
+	[20] = "VMLAUNCH",
+	[21] = "VMPTRLD",
+	[22] = "VMPTRST",
+	[23] = "VMREAD",
+	[24] = "VMRESUME",
+	[25] = "VMWRITE",
+	[26] = "VMOFF",
+	[27] = "VMON",
+	[28] = "CR_ACCESS",
+	[29] = "DR_ACCESS",
+	[30] = "IO_INSTRUCTION",
+	[31] = "MSR_READ",
+	[32] = "MSR_WRITE",
+	[33] = "INVALID_STATE",
+	[34] = "MSR_LOAD_FAIL",
+	[36] = "MWAIT_INSTRUCTION",
+	[37] = "MONITOR_TRAP_FLAG",
+	[39] = "MONITOR_INSTRUCTION",
+	[40] = "PAUSE_INSTRUCTION",
+	[41] = "MCE_DURING_VMENTRY",
+	[43] = "TPR_BELOW_THRESHOLD",
+	[44] = "APIC_ACCESS",
+	[45] = "EOI_INDUCED",
+	[46] = "GDTR_IDTR",
+	[47] = "LDTR_TR",
+	[48] = "EPT_VIOLATION",
+	[49] = "EPT_MISCONFIG",
+	[50] = "INVEPT",
+	[51] = "RDTSCP",
+	[52] = "PREEMPTION_TIMER",
+	[53] = "INVVPID",
+	[54] = "WBINVD",
+	[55] = "XSETBV",
+	[56] = "APIC_WRITE",
+	[57] = "RDRAND",
+	[58] = "INVPCID",
+	[59] = "VMFUNC",
+	[60] = "ENCLS",
+	[61] = "RDSEED",
+	[62] = "PML_FULL",
+	[63] = "XSAVES",
+	[64] = "XRSTORS",
+	[67] = "UMWAIT",
+	[68] = "TPAUSE",
+	[74] = "BUS_LOCK",
+	[75] = "NOTIFY",
+	[76] = "SEAMCALL",
+	[77] = "TDCALL",
 };
 
 /* SVM exit codes 0x60.., APM2 App. C; the ranges below 0x60 are formatted by number. */
 static const char *const svm_exits[] = {
-	[0x60] = "interrupt", [0x61] = "nmi",	   [0x62] = "smi",	[0x63] = "init",	[0x64] = "vintr",
-	[0x65] = "cr0_sel_write", [0x6e] = "rdtsc", [0x6f] = "rdpmc",	[0x72] = "cpuid",	[0x74] = "iret",
-	[0x75] = "sw_int",    [0x76] = "invd",	   [0x77] = "pause",	[0x78] = "hlt",		[0x79] = "invlpg",
-	[0x7a] = "invlpga",   [0x7b] = "io",	   [0x7c] = "msr",	[0x7d] = "task_switch", [0x7f] = "shutdown",
-	[0x80] = "vmrun",     [0x81] = "hypercall", [0x82] = "vmload",	[0x83] = "vmsave",	[0x84] = "stgi",
-	[0x85] = "clgi",      [0x86] = "skinit",   [0x87] = "rdtscp",	[0x89] = "wbinvd",	[0x8a] = "monitor",
-	[0x8b] = "mwait",     [0x8d] = "xsetbv",   [0x8f] = "efer_write_trap",
+	[0x60] = "interrupt",	[0x61] = "nmi",	     [0x62] = "smi",
+	[0x63] = "init",	[0x64] = "vintr",    [0x65] = "cr0_sel_write",
+	[0x6e] = "rdtsc",	[0x6f] = "rdpmc",    [0x72] = "cpuid",
+	[0x74] = "iret",	[0x75] = "sw_int",   [0x76] = "invd",
+	[0x77] = "pause",	[0x78] = "hlt",	     [0x79] = "invlpg",
+	[0x7a] = "invlpga",	[0x7b] = "io",	     [0x7c] = "msr",
+	[0x7d] = "task_switch", [0x7f] = "shutdown", [0x80] = "vmrun",
+	[0x81] = "hypercall",	[0x82] = "vmload",   [0x83] = "vmsave",
+	[0x84] = "stgi",	[0x85] = "clgi",     [0x86] = "skinit",
+	[0x87] = "rdtscp",	[0x89] = "wbinvd",   [0x8a] = "monitor",
+	[0x8b] = "mwait",	[0x8d] = "xsetbv",   [0x8f] = "efer_write_trap",
 };
 
 static const char *const kvm_exits[] = {
@@ -91,8 +143,8 @@ static const struct {
 	unsigned int bit;
 	const char *name;
 } pferr_bits[] = {
-	{ 0, "P" },   { 1, "W" },     { 2, "U" },     { 3, "RSVD" },  { 4, "F" },     { 5, "PK" },   { 6, "SS" },
-	{ 31, "RMP" }, { 32, "FINAL" }, { 33, "PAGE" }, { 34, "ENC" }, { 35, "SIZEM" }, { 36, "VMPL" },
+	{0, "P"},    {1, "W"},	    {2, "U"},	  {3, "RSVD"}, {4, "F"},      {5, "PK"},    {6, "SS"},
+	{31, "RMP"}, {32, "FINAL"}, {33, "PAGE"}, {34, "ENC"}, {35, "SIZEM"}, {36, "VMPL"},
 };
 
 /* ---------------------------------------------------------------- one line */
@@ -228,9 +280,9 @@ static const struct conversion {
 	const char *text;
 	void (*print)(struct line *l, const struct observe_record *rec, uint64_t value);
 } conversions[] = {
-	{ "%x", put_hex },	 { "%u", put_unsigned }, { "%d", put_signed },	    { "%{exit}", put_exit },
-	{ "%{kvmexit}", put_kvm_exit }, { "%{rw}", put_rw }, { "%{msr}", put_msr }, { "%{pferr}", put_pferr },
-	{ "%{vector}", put_vector },
+	{"%x", put_hex},       {"%u", put_unsigned},	     {"%d", put_signed},
+	{"%{exit}", put_exit}, {"%{kvmexit}", put_kvm_exit}, {"%{rw}", put_rw},
+	{"%{msr}", put_msr},   {"%{pferr}", put_pferr},	     {"%{vector}", put_vector},
 };
 
 static const struct conversion *find_conversion(const char *at)
@@ -244,7 +296,7 @@ static const struct conversion *find_conversion(const char *at)
 
 int observe_format(const struct observe_record *rec, char *buf, size_t size)
 {
-	struct line l = { .buf = buf, .size = size };
+	struct line l = {.buf = buf, .size = size};
 	unsigned int next = 0;
 
 	if (rec->event < OBSERVE_EVENT_COUNT) {

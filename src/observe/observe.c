@@ -94,10 +94,11 @@ void observer_attach(struct observer *obs, struct observe_sink *sink, uint64_t m
 }
 
 /* The clock is read under the lock, so that the records of every sink are in the order of their times. */
-void observe_emit_slow(struct observer *obs, enum observe_event event, int vcpu, const uint64_t *arg, unsigned int nargs)
+void observe_emit_slow(struct observer *obs, enum observe_event event, int vcpu, const uint64_t *arg,
+		       unsigned int nargs)
 {
 	struct observe_private *priv = obs->priv;
-	struct observe_record rec = { .event = event, .vcpu = vcpu };
+	struct observe_record rec = {.event = event, .vcpu = vcpu};
 	const unsigned int max = sizeof(rec.arg) / sizeof(rec.arg[0]);
 
 	memcpy(rec.arg, arg, (nargs < max ? nargs : max) * sizeof(*arg));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
 /* cmocka wants the first four above it */
 #include <cmocka.h>
 
@@ -36,8 +37,8 @@ static inline void give_cpuid(struct fixture *f, int vcpu)
 
 static inline struct fixture *fixture_make(bool split, unsigned int vcpus)
 {
-	const struct softcvm_config config = { .platform = SOFTCVM_PLATFORM_INTEL };
-	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
+	const struct softcvm_config config = {.platform = SOFTCVM_PLATFORM_INTEL};
+	struct kvm_enable_cap cap = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}};
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->system = softcvm_open(&config);
@@ -106,8 +107,8 @@ static inline bool requested(struct fixture *f, unsigned int vcpu, u8 vector)
 /* Puts the vector out of IRR, as if it had been delivered and finished. */
 static inline void forget(struct fixture *f, unsigned int vcpu, u8 vector)
 {
-	__atomic_fetch_and((u32 *)(hw_cpu_ctl(f->kvm->vcpu[vcpu]->cpu)->vapic + 0x200 + vector / 32 * 16), ~(1u << vector % 32),
-			   __ATOMIC_RELAXED);
+	__atomic_fetch_and((u32 *)(hw_cpu_ctl(f->kvm->vcpu[vcpu]->cpu)->vapic + 0x200 + vector / 32 * 16),
+			   ~(1u << vector % 32), __ATOMIC_RELAXED);
 }
 
 static inline void enable_apics(struct fixture *f)

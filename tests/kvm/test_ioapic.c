@@ -32,7 +32,7 @@ static void set_pin(struct fixture *f, unsigned int pin, u32 low, u8 dest)
 
 static int line(struct fixture *f, u32 gsi, u32 level)
 {
-	struct kvm_irq_level arg = { .irq = gsi, .level = level };
+	struct kvm_irq_level arg = {.irq = gsi, .level = level};
 
 	assert_int_equal(softcvm_ioctl(f->vm, KVM_IRQ_LINE_STATUS, &arg), 0);
 	return arg.status;
@@ -144,7 +144,9 @@ static int set_routes(struct fixture *f, const struct kvm_irq_routing_entry *ent
 static struct kvm_irq_routing_entry msi_route(u32 gsi, u8 dest, u32 data)
 {
 	return (struct kvm_irq_routing_entry){
-		.gsi = gsi, .type = KVM_IRQ_ROUTING_MSI, .u.msi = { .address_lo = 0xfee00000u | dest << 12, .data = data },
+		.gsi = gsi,
+		.type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = {.address_lo = 0xfee00000u | dest << 12, .data = data},
 	};
 }
 
@@ -152,8 +154,8 @@ static void routing(void **state)
 {
 	struct fixture *f = *state;
 	struct kvm_irq_routing_entry entries[] = {
-		{ .gsi = 0, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { KVM_IRQCHIP_IOAPIC, 2 } },
-		{ .gsi = 0, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { KVM_IRQCHIP_PIC_MASTER, 0 } },
+		{.gsi = 0, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = {KVM_IRQCHIP_IOAPIC, 2}},
+		{.gsi = 0, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = {KVM_IRQCHIP_PIC_MASTER, 0}},
 		msi_route(30, 1, 0x51),
 	};
 	struct kvm_irq_routing_entry bad;
@@ -167,9 +169,9 @@ static void routing(void **state)
 	assert_int_equal(line(f, 31, 1), -1);
 	assert_int_equal(line(f, ~0u, 1), -1);
 
-	bad = (struct kvm_irq_routing_entry){ .gsi = 4096, .type = KVM_IRQ_ROUTING_MSI };
+	bad = (struct kvm_irq_routing_entry){.gsi = 4096, .type = KVM_IRQ_ROUTING_MSI};
 	assert_int_equal(set_routes(f, &bad, 1), -EINVAL);
-	bad = (struct kvm_irq_routing_entry){ .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { KVM_IRQCHIP_IOAPIC, 24 } };
+	bad = (struct kvm_irq_routing_entry){.type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = {KVM_IRQCHIP_IOAPIC, 24}};
 	assert_int_equal(set_routes(f, &bad, 1), -EINVAL);
 	entries[1] = entries[0];
 	assert_int_equal(set_routes(f, entries, 2), -EINVAL);
@@ -179,7 +181,7 @@ static void routing(void **state)
 static void split_reports_eoi(void **state)
 {
 	struct fixture *f = *state;
-	struct kvm_irq_routing_entry routes[] = { msi_route(5, 0, 0x61 | LEVEL), msi_route(40, 0, 0x62 | LEVEL) };
+	struct kvm_irq_routing_entry routes[] = {msi_route(5, 0, 0x61 | LEVEL), msi_route(40, 0, 0x62 | LEVEL)};
 	struct kvm_vcpu *vcpu = f->kvm->vcpu[0];
 
 	assert_int_equal(set_routes(f, routes, 2), 0);
@@ -197,7 +199,7 @@ static void split_reports_eoi(void **state)
 
 static bool signalled(int fd)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	u64 count;
 
 	return poll(&p, 1, 0) == 1 && read(fd, &count, sizeof(count)) == sizeof(count);
@@ -217,7 +219,7 @@ static void irqfd_raises_and_resamples(void **state)
 {
 	struct fixture *f = *state;
 	int fd = eventfd(0, EFD_CLOEXEC), resample = eventfd(0, EFD_CLOEXEC);
-	struct kvm_irqfd args = { .fd = fd, .gsi = 23, .flags = KVM_IRQFD_FLAG_RESAMPLE, .resamplefd = resample };
+	struct kvm_irqfd args = {.fd = fd, .gsi = 23, .flags = KVM_IRQFD_FLAG_RESAMPLE, .resamplefd = resample};
 	const u64 one = 1;
 
 	set_pin(f, 23, 0x43 | LEVEL, 0);
@@ -234,7 +236,7 @@ static void irqfd_raises_and_resamples(void **state)
 	assert_false(requested(f, 0, 0x43));
 	args.flags |= KVM_IRQFD_FLAG_DEASSIGN;
 	assert_int_equal(softcvm_ioctl(f->vm, KVM_IRQFD, &args), 0);
-	args = (struct kvm_irqfd){ .fd = f->vm, .gsi = 1 };
+	args = (struct kvm_irqfd){.fd = f->vm, .gsi = 1};
 	assert_int_equal(softcvm_ioctl(f->vm, KVM_IRQFD, &args), -EINVAL);
 	close(fd);
 	close(resample);
@@ -244,7 +246,8 @@ static void ioeventfd_matches(void **state)
 {
 	struct fixture *f = *state;
 	int fd = eventfd(0, EFD_CLOEXEC);
-	struct kvm_ioeventfd args = { .datamatch = 7, .addr = 0xd0000000, .len = 4, .fd = fd, .flags = KVM_IOEVENTFD_FLAG_DATAMATCH };
+	struct kvm_ioeventfd args = {
+		.datamatch = 7, .addr = 0xd0000000, .len = 4, .fd = fd, .flags = KVM_IOEVENTFD_FLAG_DATAMATCH};
 	struct kvm_io_bus *bus = &f->kvm->mmio_bus;
 	u32 value = 7;
 
@@ -259,7 +262,7 @@ static void ioeventfd_matches(void **state)
 	args.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
 	assert_int_equal(softcvm_ioctl(f->vm, KVM_IOEVENTFD, &args), 0);
 	assert_int_equal(softcvm_ioctl(f->vm, KVM_IOEVENTFD, &args), -ENOENT);
-	args = (struct kvm_ioeventfd){ .addr = 0x510, .fd = fd, .flags = KVM_IOEVENTFD_FLAG_PIO };
+	args = (struct kvm_ioeventfd){.addr = 0x510, .fd = fd, .flags = KVM_IOEVENTFD_FLAG_PIO};
 	assert_int_equal(softcvm_ioctl(f->vm, KVM_IOEVENTFD, &args), 0);
 	assert_int_equal(kvm_io_bus_write(NULL, &f->kvm->pio_bus, 0x510, 2, &value), 0);
 	assert_true(signalled(fd));

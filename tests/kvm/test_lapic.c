@@ -34,7 +34,8 @@ static int write_msr(struct fixture *f, unsigned int vcpu, u32 msr, u64 value)
 static void enter_x2apic(struct fixture *f)
 {
 	for (unsigned int i = 0; i < f->vcpus; i++)
-		assert_int_equal(write_msr(f, i, MSR_IA32_APICBASE, kvm_lapic_get_base(f->kvm->vcpu[i]) | APICBASE_X2APIC), 0);
+		assert_int_equal(
+			write_msr(f, i, MSR_IA32_APICBASE, kvm_lapic_get_base(f->kvm->vcpu[i]) | APICBASE_X2APIC), 0);
 }
 
 static unsigned int who(struct fixture *f, u8 vector)
@@ -284,7 +285,7 @@ static void nmi(void **state)
 static void pit_ticks(void **state)
 {
 	struct fixture *f = *state;
-	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct kvm_pit_config config = {.flags = KVM_PIT_SPEAKER_DUMMY};
 	u8 first;
 
 	assert_int_equal(softcvm_ioctl(f->vm, KVM_CREATE_PIT2, &config), 0);
@@ -322,7 +323,8 @@ static void tsc_rate(void **state)
 	u64 ns = hw_machine_tsc(f->kvm->machine), before = kvm_guest_tsc_at(vcpu, ns);
 
 	assert_int_equal(kvm_vcpu_ioctl_set_tsc_khz(vcpu, 2500000), 0);
-	assert_in_range(kvm_guest_tsc_at(vcpu, ns + 1000000000) - kvm_guest_tsc_at(vcpu, ns), 2499999999ull, 2500000001ull);
+	assert_in_range(kvm_guest_tsc_at(vcpu, ns + 1000000000) - kvm_guest_tsc_at(vcpu, ns), 2499999999ull,
+			2500000001ull);
 	assert_true(kvm_guest_tsc_at(vcpu, ns + 1000000000) > before);
 	ns = hw_machine_tsc(f->kvm->machine) + 1000000000;
 	assert_in_range(kvm_guest_tsc_to_ns(vcpu, kvm_guest_tsc_at(vcpu, ns)), ns - 2, ns + 2);

@@ -8,8 +8,8 @@ static void initialise(struct fixture *f)
 		u16 port;
 		u8 value;
 	} sequence[] = {
-		{ 0x20, 0x11 }, { 0x21, 0x20 }, { 0x21, 0x04 }, { 0x21, 0x01 }, { 0x21, 0x00 },
-		{ 0xa0, 0x11 }, { 0xa1, 0x28 }, { 0xa1, 0x02 }, { 0xa1, 0x01 }, { 0xa1, 0x00 },
+		{0x20, 0x11}, {0x21, 0x20}, {0x21, 0x04}, {0x21, 0x01}, {0x21, 0x00},
+		{0xa0, 0x11}, {0xa1, 0x28}, {0xa1, 0x02}, {0xa1, 0x01}, {0xa1, 0x00},
 	};
 
 	for (size_t i = 0; i < sizeof(sequence) / sizeof(sequence[0]); i++)
@@ -162,7 +162,7 @@ static void output_reaches_lint0_in_extint_mode(void **state)
 static void state_can_be_hostile(void **state)
 {
 	struct fixture *f = *state;
-	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_PIC_MASTER };
+	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_MASTER};
 
 	memset(&chip.chip, 0xff, sizeof(chip.chip));
 	assert_int_equal(softcvm_ioctl(f->vm, KVM_SET_IRQCHIP, &chip), 0);

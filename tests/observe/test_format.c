@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
@@ -15,23 +16,23 @@ static const struct {
 	struct observe_record rec;
 	const char *text;
 } lines[] = {
-	{ { .event = OBSERVE_KVM_EXIT, .arg = { 1, 48, 0xfff0, 0x181, 0 } },
-	  "vcpu 1 reason EPT_VIOLATION rip 0xfff0 info1 0x181 info2 0x0" },
-	{ { .event = OBSERVE_KVM_EXIT, .arg = { 0, 1ull << 63 | 0x400, 0x10, 0, 0 } },
-	  "vcpu 0 reason npf rip 0x10 info1 0x0 info2 0x0" },
-	{ { .event = OBSERVE_KVM_EXIT, .arg = { 0, ~0ull, 0, 0, 0 } },
-	  "vcpu 0 reason invalid_guest_state rip 0x0 info1 0x0 info2 0x0" },
-	{ { .event = OBSERVE_KVM_EXIT, .arg = { 0, 0x80000021, 0, 0, 0 } },
-	  "vcpu 0 reason INVALID_STATE FAILED_VMENTRY rip 0x0 info1 0x0 info2 0x0" },
-	{ { .event = OBSERVE_KVM_EXIT, .arg = { 0, 5, 0, 0, 0 } }, "vcpu 0 reason 5 rip 0x0 info1 0x0 info2 0x0" },
-	{ { .event = OBSERVE_KVM_USERSPACE_EXIT, .arg = { KVM_EXIT_IO, (uint64_t)-4 } }, "reason KVM_EXIT_IO (-4)" },
-	{ { .event = OBSERVE_KVM_MMIO, .arg = { 1, 4, 0xfee00300, 7 } }, "mmio write len 4 gpa 0xfee00300 val 0x7" },
-	{ { .event = OBSERVE_KVM_PIO, .arg = { 0, 0x3f8, 1, 1, 0x41 } }, "pio_read at 0x3f8 size 1 count 1 val 0x41" },
-	{ { .event = OBSERVE_KVM_MSR, .arg = { 0, 0x1b, 0xfee00900, 0 } }, "msr_read 0x1b = 0xfee00900 (error 0)" },
-	{ { .event = OBSERVE_KVM_PAGE_FAULT, .arg = { 0, 1, 2, 1ull << 32 | 6 } },
-	  "vcpu 0 rip 0x1 address 0x2 error_code 0x100000006(W|U|FINAL)" },
-	{ { .event = OBSERVE_KVM_INJ_EXCEPTION, .arg = { 14, 2 } }, "#PF (0x2)" },
-	{ { .event = OBSERVE_KVM_INJ_VIRQ, .arg = { 8 } }, "IRQ 8" },
+	{{.event = OBSERVE_KVM_EXIT, .arg = {1, 48, 0xfff0, 0x181, 0}},
+	 "vcpu 1 reason EPT_VIOLATION rip 0xfff0 info1 0x181 info2 0x0"},
+	{{.event = OBSERVE_KVM_EXIT, .arg = {0, 1ull << 63 | 0x400, 0x10, 0, 0}},
+	 "vcpu 0 reason npf rip 0x10 info1 0x0 info2 0x0"},
+	{{.event = OBSERVE_KVM_EXIT, .arg = {0, ~0ull, 0, 0, 0}},
+	 "vcpu 0 reason invalid_guest_state rip 0x0 info1 0x0 info2 0x0"},
+	{{.event = OBSERVE_KVM_EXIT, .arg = {0, 0x80000021, 0, 0, 0}},
+	 "vcpu 0 reason INVALID_STATE FAILED_VMENTRY rip 0x0 info1 0x0 info2 0x0"},
+	{{.event = OBSERVE_KVM_EXIT, .arg = {0, 5, 0, 0, 0}}, "vcpu 0 reason 5 rip 0x0 info1 0x0 info2 0x0"},
+	{{.event = OBSERVE_KVM_USERSPACE_EXIT, .arg = {KVM_EXIT_IO, (uint64_t)-4}}, "reason KVM_EXIT_IO (-4)"},
+	{{.event = OBSERVE_KVM_MMIO, .arg = {1, 4, 0xfee00300, 7}}, "mmio write len 4 gpa 0xfee00300 val 0x7"},
+	{{.event = OBSERVE_KVM_PIO, .arg = {0, 0x3f8, 1, 1, 0x41}}, "pio_read at 0x3f8 size 1 count 1 val 0x41"},
+	{{.event = OBSERVE_KVM_MSR, .arg = {0, 0x1b, 0xfee00900, 0}}, "msr_read 0x1b = 0xfee00900 (error 0)"},
+	{{.event = OBSERVE_KVM_PAGE_FAULT, .arg = {0, 1, 2, 1ull << 32 | 6}},
+	 "vcpu 0 rip 0x1 address 0x2 error_code 0x100000006(W|U|FINAL)"},
+	{{.event = OBSERVE_KVM_INJ_EXCEPTION, .arg = {14, 2}}, "#PF (0x2)"},
+	{{.event = OBSERVE_KVM_INJ_VIRQ, .arg = {8}}, "IRQ 8"},
 };
 
 static void every_conversion(void **state)
@@ -49,7 +50,7 @@ static void every_format_is_understood(void **state)
 	char text[512];
 
 	for (unsigned int event = 0; event < OBSERVE_EVENT_COUNT; event++) {
-		struct observe_record rec = { .event = event, .arg = { 1, 2, 3, 4, 5, 6, 7, 8 } };
+		struct observe_record rec = {.event = event, .arg = {1, 2, 3, 4, 5, 6, 7, 8}};
 
 		observe_format(&rec, text, sizeof(text));
 		assert_null(strchr(text, '%'));
@@ -59,7 +60,7 @@ static void every_format_is_understood(void **state)
 static void short_buffers_are_terminated(void **state)
 {
 	char text[8] = "xxxxxxx";
-	struct observe_record rec = { .event = OBSERVE_KVM_INJ_EXCEPTION, .arg = { 14, 0x1234 } };
+	struct observe_record rec = {.event = OBSERVE_KVM_INJ_EXCEPTION, .arg = {14, 0x1234}};
 
 	assert_int_equal(observe_format(&rec, text, 6), strlen("#PF (0x1234)"));
 	assert_string_equal(text, "#PF (");
@@ -121,8 +122,10 @@ static void sinks_get_what_they_want(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_conversion),	cmocka_unit_test(every_format_is_understood),
-		cmocka_unit_test(short_buffers_are_terminated), cmocka_unit_test(masks),
+		cmocka_unit_test(every_conversion),
+		cmocka_unit_test(every_format_is_understood),
+		cmocka_unit_test(short_buffers_are_terminated),
+		cmocka_unit_test(masks),
 		cmocka_unit_test(sinks_get_what_they_want),
 	};
 

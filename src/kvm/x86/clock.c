@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * kvmclock, and a guest's TSC. Both are linear functions of the machine's time, which every vCPU shares, so the pages of all
- * vCPUs are made from one anchor and agree; a page changes only when the guest or user space moves one of the functions.
+ * kvmclock, and a guest's TSC. Both are linear functions of the machine's time, which every vCPU shares, so the pages
+ * of all vCPUs are made from one anchor and agree; a page changes only when the guest or user space moves one of the
+ * functions.
  */
 #include "kvm/x86/clock.h"
 
@@ -19,10 +20,10 @@
 
 struct kvm_clock {
 	pthread_mutex_t lock;
-	u64 offset;	/* kvmclock = machine time + offset */
-	u64 anchor;	/* machine time at which the pages are anchored */
+	u64 offset; /* kvmclock = machine time + offset */
+	u64 anchor; /* machine time at which the pages are anchored */
 	u64 wall_clock_addr;
-	u32 tsc_khz;	/* of vCPUs made from now on */
+	u32 tsc_khz; /* of vCPUs made from now on */
 	/* the last TSC that user space wrote, to recognise that it sets the same on every vCPU */
 	bool tsc_written;
 	u64 tsc_offset;
@@ -106,8 +107,9 @@ static void tsc_changed(struct kvm_vcpu *vcpu)
 }
 
 /*
- * User space writes the TSC of one vCPU after the other. What is within a second of where the last one written is now means
- * the same instant, and gets the same offset, so that the TSCs of a VM agree exactly; a zero always does (a new vCPU).
+ * User space writes the TSC of one vCPU after the other. What is within a second of where the last one written is now
+ * means the same instant, and gets the same offset, so that the TSCs of a VM agree exactly; a zero always does (a new
+ * vCPU).
  */
 static u64 synchronised_offset(struct kvm_vcpu *vcpu, u64 value)
 {
@@ -253,8 +255,8 @@ int kvm_vm_ioctl_get_tsc_khz(struct kvm *kvm)
 /* ---------------------------------------------------------------- the vCPU's page */
 
 /*
- * A guest that reads while the page changes sees an odd or a changed version (msr.rst), so the order of the three counts. The
- * host keeps the order of stores (SDM 3A 8.2.2); only the compiler must be told.
+ * A guest that reads while the page changes sees an odd or a changed version (msr.rst), so the order of the three
+ * counts. The host keeps the order of stores (SDM 3A 8.2.2); only the compiler must be told.
  */
 static void write_page(struct kvm_vcpu *vcpu, const struct pvclock_vcpu_time_info *page)
 {
@@ -264,7 +266,8 @@ static void write_page(struct kvm_vcpu *vcpu, const struct pvclock_vcpu_time_inf
 	if (kvm_write_guest(vcpu->kvm, at, &writing, sizeof(writing)))
 		return;
 	atomic_signal_fence(memory_order_seq_cst);
-	kvm_write_guest(vcpu->kvm, gpa(at.v + sizeof(page->version)), &page->pad0, sizeof(*page) - sizeof(page->version));
+	kvm_write_guest(vcpu->kvm, gpa(at.v + sizeof(page->version)), &page->pad0,
+			sizeof(*page) - sizeof(page->version));
 	atomic_signal_fence(memory_order_seq_cst);
 	kvm_write_guest(vcpu->kvm, at, &page->version, sizeof(page->version));
 }
@@ -273,7 +276,7 @@ static void update_page(struct kvm_vcpu *vcpu)
 {
 	struct kvm_clock *clock = vcpu->kvm->clock;
 	struct kvm_vcpu_clock *vc = vcpu->clock;
-	struct pvclock_vcpu_time_info page = { .flags = PVCLOCK_TSC_STABLE_BIT };
+	struct pvclock_vcpu_time_info page = {.flags = PVCLOCK_TSC_STABLE_BIT};
 	u64 anchor, offset;
 
 	pthread_mutex_lock(&clock->lock);
@@ -324,7 +327,7 @@ int kvm_vcpu_ioctl_kvmclock_ctrl(struct kvm_vcpu *vcpu)
 /* The time of day at which kvmclock was zero. */
 static void write_wall_clock(struct kvm *kvm, u64 addr)
 {
-	struct pvclock_wall_clock page = { 0 };
+	struct pvclock_wall_clock page = {0};
 	u64 zero, offset;
 
 	pthread_mutex_lock(&kvm->clock->lock);
@@ -374,7 +377,8 @@ int kvm_vm_ioctl_set_clock(struct kvm *kvm, const struct kvm_clock_data *data)
 	kvm->clock->offset = clock - now;
 	kvm->clock->anchor = now;
 	pthread_mutex_unlock(&kvm->clock->lock);
-	kvm_for_each_vcpu(i, vcpu, kvm) {
+	kvm_for_each_vcpu(i, vcpu, kvm)
+	{
 		mark_stale(vcpu);
 		kvm_vcpu_kick(vcpu);
 	}

@@ -14,8 +14,8 @@
 struct kvm;
 struct kvm_vcpu;
 
-#define MSR_IA32_TSC		0x10u
-#define MSR_IA32_TSC_ADJUST	0x3bu
+#define MSR_IA32_TSC	    0x10u
+#define MSR_IA32_TSC_ADJUST 0x3bu
 
 /* Sets kvm->clock / vcpu->clock. 0 or -ENOMEM. The vCPU part needs vcpu->cpu. */
 int kvm_clock_create_vm(struct kvm *kvm);
@@ -30,8 +30,8 @@ int kvm_clock_write_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host);
 
 int kvm_vm_ioctl_get_clock(struct kvm *kvm, struct kvm_clock_data *data);
 int kvm_vm_ioctl_set_clock(struct kvm *kvm, const struct kvm_clock_data *data);
-int kvm_vm_ioctl_set_tsc_khz(struct kvm *kvm, u64 khz);	      /* for vCPUs made later; -EINVAL once there is one */
-int kvm_vm_ioctl_get_tsc_khz(struct kvm *kvm);		      /* the rate */
+int kvm_vm_ioctl_set_tsc_khz(struct kvm *kvm, u64 khz);		/* for vCPUs made later; -EINVAL once there is one */
+int kvm_vm_ioctl_get_tsc_khz(struct kvm *kvm);			/* the rate */
 int kvm_vcpu_ioctl_set_tsc_khz(struct kvm_vcpu *vcpu, u64 khz); /* 0: the machine's */
 int kvm_vcpu_ioctl_get_tsc_khz(struct kvm_vcpu *vcpu);
 int kvm_vcpu_ioctl_kvmclock_ctrl(struct kvm_vcpu *vcpu);

@@ -15,15 +15,15 @@
 #define REG_WINDOW     0x10
 
 /* redirection entry */
-#define RTE_VECTOR(e)	   ((u8)(e))
-#define RTE_MODE(e)	   ((e) >> 8 & 7)
-#define RTE_LOGICAL	   (1ull << 11)
-#define RTE_STATUS	   (1ull << 12) /* delivery status; read-only */
-#define RTE_REMOTE_IRR	   (1ull << 14) /* read-only */
-#define RTE_LEVEL	   (1ull << 15)
-#define RTE_MASKED	   (1ull << 16)
-#define RTE_DEST(e)	   ((u32)((e) >> 56))
-#define RTE_READ_ONLY	   (RTE_STATUS | RTE_REMOTE_IRR)
+#define RTE_VECTOR(e)  ((u8)(e))
+#define RTE_MODE(e)    ((e) >> 8 & 7)
+#define RTE_LOGICAL    (1ull << 11)
+#define RTE_STATUS     (1ull << 12) /* delivery status; read-only */
+#define RTE_REMOTE_IRR (1ull << 14) /* read-only */
+#define RTE_LEVEL      (1ull << 15)
+#define RTE_MASKED     (1ull << 16)
+#define RTE_DEST(e)    ((u32)((e) >> 56))
+#define RTE_READ_ONLY  (RTE_STATUS | RTE_REMOTE_IRR)
 
 struct kvm_ioapic {
 	struct kvm_io_device dev;
@@ -122,7 +122,8 @@ void kvm_ioapic_eoi(struct kvm_vcpu *vcpu, u8 vector, bool level_trigger, bool d
 	}
 }
 
-void kvm_ioapic_for_each_eoi_pin(struct kvm *kvm, void (*fn)(const struct kvm_lapic_irq *irq, void *opaque), void *opaque)
+void kvm_ioapic_for_each_eoi_pin(struct kvm *kvm, void (*fn)(const struct kvm_lapic_irq *irq, void *opaque),
+				 void *opaque)
 {
 	struct kvm_ioapic *io = kvm->irqchip->ioapic;
 	u64 rte[KVM_IOAPIC_NUM_PINS];
@@ -217,7 +218,7 @@ static int ioapic_write(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, u64 ad
 	return 0;
 }
 
-static const struct kvm_io_ops ioapic_ops = { .read = ioapic_read, .write = ioapic_write };
+static const struct kvm_io_ops ioapic_ops = {.read = ioapic_read, .write = ioapic_write};
 
 /* ---------------------------------------------------------------- life, state */
 
@@ -255,7 +256,7 @@ void kvm_ioapic_destroy(struct kvm *kvm, struct kvm_ioapic *io)
 void kvm_ioapic_get(struct kvm_ioapic *io, struct kvm_ioapic_state *state)
 {
 	pthread_mutex_lock(&io->lock);
-	*state = (struct kvm_ioapic_state){ .base_address = IOAPIC_BASE, .ioregsel = io->select, .id = io->id };
+	*state = (struct kvm_ioapic_state){.base_address = IOAPIC_BASE, .ioregsel = io->select, .id = io->id};
 	/* An edge that was delivered must not be delivered again where the state goes. */
 	state->irr = io->irr & ~io->irr_delivered;
 	for (unsigned int pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++)

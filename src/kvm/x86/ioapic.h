@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The I/O APIC of a full in-kernel irqchip: 24 pins at 0xfec00000, version 0x11 (no EOI register), polarity ignored, as KVM's.
+ * The I/O APIC of a full in-kernel irqchip: 24 pins at 0xfec00000, version 0x11 (no EOI register), polarity ignored, as
+ * KVM's.
  *
  * ioapic->lock protects everything; interrupts are delivered to local APICs under it, notifiers are called without it.
  */
@@ -22,7 +23,8 @@ int kvm_ioapic_set_irq(struct kvm *kvm, unsigned int pin, unsigned int source, i
 /* EOI of a vector (the vCPU's thread): level-triggered pins are serviced again if they are still asserted. */
 void kvm_ioapic_eoi(struct kvm_vcpu *vcpu, u8 vector, bool level_trigger, bool directed);
 /* Pins whose EOI must be seen: level-triggered ones and those with an acknowledge notifier. */
-void kvm_ioapic_for_each_eoi_pin(struct kvm *kvm, void (*fn)(const struct kvm_lapic_irq *irq, void *opaque), void *opaque);
+void kvm_ioapic_for_each_eoi_pin(struct kvm *kvm, void (*fn)(const struct kvm_lapic_irq *irq, void *opaque),
+				 void *opaque);
 
 void kvm_ioapic_get(struct kvm_ioapic *ioapic, struct kvm_ioapic_state *state);
 void kvm_ioapic_set(struct kvm_ioapic *ioapic, const struct kvm_ioapic_state *state);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a vCPU takes with it into the guest: NMI, the PIC's or user space's interrupt, windows; INIT and SIPI. Own thread. */
+/* What a vCPU takes with it into the guest: NMI, the PIC's or user space's interrupt, windows; INIT and SIPI. Own
+ * thread. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,8 +111,8 @@ bool kvm_irq_ready_for_user_injection(struct kvm_vcpu *vcpu)
 
 	if (kvm_pic_in_kernel(vcpu->kvm))
 		return true;
-	return accepts_user_interrupt(vcpu) && !inject->valid && !vcpu->exception.pending && !vcpu->exception.injected &&
-	       hw_cpu_can_interrupt(vcpu->cpu);
+	return accepts_user_interrupt(vcpu) && !inject->valid && !vcpu->exception.pending &&
+	       !vcpu->exception.injected && hw_cpu_can_interrupt(vcpu->cpu);
 }
 
 bool kvm_irq_user_wants_window(struct kvm_vcpu *vcpu)
@@ -123,7 +124,7 @@ bool kvm_irq_user_wants_window(struct kvm_vcpu *vcpu)
 
 static void inject(struct kvm_vcpu *vcpu, u8 type, u8 vector)
 {
-	hw_cpu_ctl(vcpu->cpu)->inject = (struct hw_event){ .valid = true, .type = type, .vector = vector };
+	hw_cpu_ctl(vcpu->cpu)->inject = (struct hw_event){.valid = true, .type = type, .vector = vector};
 	if (type == HW_EVENT_EXTINT)
 		observe(vcpu->kvm->obs, OBSERVE_KVM_INJ_VIRQ, (int)vcpu->index, vector);
 }
@@ -153,7 +154,8 @@ void kvm_irq_prepare_entry(struct kvm_vcpu *vcpu)
 	struct hw_ctl *ctl = hw_cpu_ctl(vcpu->cpu);
 
 	ctl->x2apic_virt = kvm_lapic_in_kernel(vcpu->kvm) && lapic_x2apic(apic);
-	if (atomic_load_explicit(&apic->scan_ioapic, memory_order_relaxed) && atomic_exchange(&apic->scan_ioapic, false))
+	if (atomic_load_explicit(&apic->scan_ioapic, memory_order_relaxed) &&
+	    atomic_exchange(&apic->scan_ioapic, false))
 		lapic_scan_ioapic(apic);
 	/* An event in the middle of an instruction's accesses would be delivered at a place where none can be. */
 	if (!ctl->inject.valid && !hw_cpu_mid_insn(vcpu->cpu))

@@ -18,31 +18,31 @@ enum register_access { REG_NONE, REG_READ, REG_WRITE, REG_READ_WRITE };
 static const struct {
 	u8 xapic, x2apic;
 } registers[64] = {
-	[APIC_ID >> 4] = { REG_READ_WRITE, REG_READ },
-	[APIC_LVR >> 4] = { REG_READ, REG_READ },
-	[APIC_TPR >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_APR >> 4] = { REG_READ, REG_NONE },
-	[APIC_PPR >> 4] = { REG_READ, REG_READ },
-	[APIC_EOI >> 4] = { REG_WRITE, REG_WRITE },
-	[APIC_LDR >> 4] = { REG_READ_WRITE, REG_READ },
-	[APIC_DFR >> 4] = { REG_READ_WRITE, REG_NONE },
-	[APIC_SVR >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_ISR >> 4 ... (APIC_ISR >> 4) + 7] = { REG_READ, REG_READ },
-	[APIC_TMR >> 4 ... (APIC_TMR >> 4) + 7] = { REG_READ, REG_READ },
-	[APIC_IRR >> 4 ... (APIC_IRR >> 4) + 7] = { REG_READ, REG_READ },
-	[APIC_ESR >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_ICR >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_ICR2 >> 4] = { REG_READ_WRITE, REG_NONE },
-	[APIC_LVTT >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_LVTTHMR >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_LVTPC >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_LVT0 >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_LVT1 >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_LVTERR >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_TMICT >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_TMCCT >> 4] = { REG_READ, REG_READ },
-	[APIC_TDCR >> 4] = { REG_READ_WRITE, REG_READ_WRITE },
-	[APIC_SELF_IPI >> 4] = { REG_NONE, REG_WRITE },
+	[APIC_ID >> 4] = {REG_READ_WRITE, REG_READ},
+	[APIC_LVR >> 4] = {REG_READ, REG_READ},
+	[APIC_TPR >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_APR >> 4] = {REG_READ, REG_NONE},
+	[APIC_PPR >> 4] = {REG_READ, REG_READ},
+	[APIC_EOI >> 4] = {REG_WRITE, REG_WRITE},
+	[APIC_LDR >> 4] = {REG_READ_WRITE, REG_READ},
+	[APIC_DFR >> 4] = {REG_READ_WRITE, REG_NONE},
+	[APIC_SVR >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_ISR >> 4 ...(APIC_ISR >> 4) + 7] = {REG_READ, REG_READ},
+	[APIC_TMR >> 4 ...(APIC_TMR >> 4) + 7] = {REG_READ, REG_READ},
+	[APIC_IRR >> 4 ...(APIC_IRR >> 4) + 7] = {REG_READ, REG_READ},
+	[APIC_ESR >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_ICR >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_ICR2 >> 4] = {REG_READ_WRITE, REG_NONE},
+	[APIC_LVTT >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_LVTTHMR >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_LVTPC >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_LVT0 >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_LVT1 >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_LVTERR >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_TMICT >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_TMCCT >> 4] = {REG_READ, REG_READ},
+	[APIC_TDCR >> 4] = {REG_READ_WRITE, REG_READ_WRITE},
+	[APIC_SELF_IPI >> 4] = {REG_NONE, REG_WRITE},
 };
 
 static bool accessible(const struct kvm_lapic *apic, unsigned int offset, enum register_access access)
@@ -68,7 +68,7 @@ static u32 lvt_mask(const struct kvm_lapic *apic, unsigned int offset)
 	return 0xffu | 7u << 8 | LVT_MASKED;
 }
 
-static const u16 lvt_offsets[] = { APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC, APIC_LVT0, APIC_LVT1, APIC_LVTERR };
+static const u16 lvt_offsets[] = {APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC, APIC_LVT0, APIC_LVT1, APIC_LVTERR};
 #define LVT_COUNT (sizeof(lvt_offsets) / sizeof(lvt_offsets[0]))
 
 /* ---------------------------------------------------------------- one register */
@@ -175,10 +175,18 @@ static void write_register(struct kvm_lapic *apic, unsigned int offset, u32 valu
 
 static bool in_mmio_range(const struct kvm_vcpu *vcpu, u64 gpa)
 {
-	u64 base = lapic_base(vcpu->lapic);
+	return kvm_lapic_in_kernel(vcpu->kvm) && (gpa & HW_PAGE_MASK) == (lapic_base(vcpu->lapic) & HW_PAGE_MASK);
+}
 
-	return kvm_lapic_in_kernel(vcpu->kvm) && base & APICBASE_ENABLE && !(base & APICBASE_X2APIC) &&
-	       (gpa & HW_PAGE_MASK) == (base & HW_PAGE_MASK);
+/* Without an xAPIC the page is a hole; api.rst KVM_X86_QUIRK_LAPIC_MMIO_HOLE: unless switched off, it stays ours. */
+static bool is_hole(const struct kvm_vcpu *vcpu)
+{
+	return !lapic_hw_enabled(vcpu->lapic) || lapic_x2apic(vcpu->lapic);
+}
+
+static bool hole_is_ours(const struct kvm_vcpu *vcpu)
+{
+	return !(vcpu->kvm->caps.disabled_quirks & KVM_X86_QUIRK_LAPIC_MMIO_HOLE);
 }
 
 bool kvm_lapic_mmio_read(struct kvm_vcpu *vcpu, u64 gpa, unsigned int size, u64 *data)
@@ -188,6 +196,9 @@ bool kvm_lapic_mmio_read(struct kvm_vcpu *vcpu, u64 gpa, unsigned int size, u64 
 
 	if (!in_mmio_range(vcpu, gpa))
 		return false;
+	*data = ~0ull;
+	if (is_hole(vcpu))
+		return hole_is_ours(vcpu);
 	*data = 0;
 	/* SDM 3A 11.4.1: 32 bits, aligned to 16 bytes; a part of them is tolerated, the rest reads as zero. */
 	if (gpa & 0xc00 || byte + size > 4 || !accessible(apic, offset, REG_READ))
@@ -206,6 +217,8 @@ bool kvm_lapic_mmio_write(struct kvm_vcpu *vcpu, u64 gpa, unsigned int size, u64
 
 	if (!in_mmio_range(vcpu, gpa))
 		return false;
+	if (is_hole(vcpu))
+		return hole_is_ours(vcpu);
 	if (gpa & 0xc0f || size != 4 || !accessible(apic, offset, REG_WRITE))
 		return true;
 	observe(vcpu->kvm->obs, OBSERVE_KVM_APIC, (int)vcpu->index, 1, offset, data);
@@ -230,7 +243,8 @@ void kvm_lapic_write_trap(struct kvm_vcpu *vcpu, u32 offset)
 
 bool kvm_lapic_owns_msr(u32 msr)
 {
-	return msr == MSR_IA32_APICBASE || msr == MSR_IA32_TSC_DEADLINE || (msr >= MSR_X2APIC_BASE && msr <= MSR_X2APIC_LAST);
+	return msr == MSR_IA32_APICBASE || msr == MSR_IA32_TSC_DEADLINE ||
+	       (msr >= MSR_X2APIC_BASE && msr <= MSR_X2APIC_LAST);
 }
 
 static int read_x2apic(struct kvm_lapic *apic, u32 msr, u64 *data)
@@ -374,7 +388,8 @@ void kvm_lapic_set_cr8(struct kvm_vcpu *vcpu, u64 cr8)
 
 u64 kvm_lapic_get_cr8(const struct kvm_vcpu *vcpu)
 {
-	return kvm_lapic_in_kernel(vcpu->kvm) ? lapic_get(vcpu->lapic, APIC_TPR) >> 4 & 0xf : hw_cpu_arch(vcpu->cpu)->cr8;
+	return kvm_lapic_in_kernel(vcpu->kvm) ? lapic_get(vcpu->lapic, APIC_TPR) >> 4 & 0xf
+					      : hw_cpu_arch(vcpu->cpu)->cr8;
 }
 
 static void clear_posted(struct kvm_lapic *apic)
@@ -395,7 +410,8 @@ static void reset_registers(struct kvm_lapic *apic)
 	struct kvm *kvm = apic->vcpu->kvm;
 	u32 id = lapic_get(apic, APIC_ID), ldr = lapic_get(apic, APIC_LDR);
 
-	memset(apic->page, 0, HW_PAGE_SIZE);
+	for (unsigned int offset = 0; offset < KVM_APIC_REG_SIZE; offset += sizeof(u32))
+		lapic_set(apic, offset, 0);
 	lapic_set(apic, APIC_ID, id);
 	lapic_set(apic, APIC_LDR, lapic_x2apic(apic) ? ldr : 0);
 	lapic_set(apic, APIC_LVR, version(kvm));
@@ -435,8 +451,8 @@ void kvm_lapic_reset(struct kvm_vcpu *vcpu, bool init)
 /* ---------------------------------------------------------------- KVM_GET_LAPIC, KVM_SET_LAPIC */
 
 /*
- * api.rst KVM_GET_LAPIC: with KVM_X2APIC_API_USE_32BIT_IDS an x2APIC ID stands as it is, else in bits 31:24. The x2APIC's
- * ICR is split as the xAPIC's.
+ * api.rst KVM_GET_LAPIC: with KVM_X2APIC_API_USE_32BIT_IDS an x2APIC ID stands as it is, else in bits 31:24. The
+ * x2APIC's ICR is split as the xAPIC's.
  */
 int kvm_vcpu_ioctl_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *state)
 {
@@ -447,7 +463,8 @@ int kvm_vcpu_ioctl_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *stat
 		return -EINVAL;
 	hw_cpu_has_virtual_interrupt(vcpu->cpu);
 	count = lapic_timer_current(apic);
-	memcpy(state->regs, apic->page, KVM_APIC_REG_SIZE);
+	for (unsigned int offset = 0; offset < KVM_APIC_REG_SIZE; offset += sizeof(u32))
+		regs[offset / 4] = lapic_get(apic, offset);
 	regs[APIC_TMCCT / 4] = count;
 	if (!lapic_x2apic(apic))
 		return 0;

@@ -5,9 +5,9 @@
 #define APIC_BROADCAST	 0xffu
 #define X2APIC_BROADCAST 0xffffffffu
 
-#define ICR_LOGICAL	 (1u << 11)
-#define ICR_ASSERT	 (1u << 14)
-#define ICR_LEVEL_TRIG	 (1u << 15)
+#define ICR_LOGICAL    (1u << 11)
+#define ICR_ASSERT     (1u << 14)
+#define ICR_LEVEL_TRIG (1u << 15)
 
 /* ---------------------------------------------------------------- destinations */
 
@@ -18,7 +18,8 @@ static bool match_physical(const struct kvm_lapic *apic, u32 dest)
 	if (lapic_x2apic(apic))
 		return dest == X2APIC_BROADCAST || dest == vcpu_id;
 	/* As KVM: a vCPU whose id does not fit xAPIC can be addressed before it has switched to x2APIC. */
-	return dest == APIC_BROADCAST || dest == X2APIC_BROADCAST || dest == lapic_id(apic) || (vcpu_id > 0xff && dest == vcpu_id);
+	return dest == APIC_BROADCAST || dest == X2APIC_BROADCAST || dest == lapic_id(apic) ||
+	       (vcpu_id > 0xff && dest == vcpu_id);
 }
 
 static bool match_logical(const struct kvm_lapic *apic, u32 dest)
@@ -173,7 +174,8 @@ void kvm_lapic_nmi_watchdog(struct kvm *kvm)
 	struct kvm_vcpu *vcpu;
 	unsigned int i;
 
-	kvm_for_each_vcpu(i, vcpu, kvm) {
+	kvm_for_each_vcpu(i, vcpu, kvm)
+	{
 		u32 lvt0 = lapic_get(vcpu->lapic, APIC_LVT0);
 
 		if (lapic_hw_enabled(vcpu->lapic) && !(lvt0 & LVT_MASKED) && LVT_MODE(lvt0) == APIC_DM_NMI)
@@ -196,7 +198,8 @@ static int deliver_lowest(struct kvm *kvm, struct kvm_vcpu *source, const struct
 	u32 fewest = 0;
 	unsigned int i;
 
-	kvm_for_each_vcpu(i, vcpu, kvm) {
+	kvm_for_each_vcpu(i, vcpu, kvm)
+	{
 		u32 taken = atomic_load_explicit(&vcpu->lapic->lowest_taken, memory_order_relaxed);
 
 		if (!lapic_enabled(vcpu->lapic) || !kvm_lapic_match_dest(vcpu, source, irq))
@@ -216,11 +219,12 @@ static int deliver_lowest(struct kvm *kvm, struct kvm_vcpu *source, const struct
 /* The usual case: one physical destination, which is the index of its vCPU. */
 static struct kvm_vcpu *single_destination(struct kvm *kvm, const struct kvm_lapic_irq *irq)
 {
-	if (irq->logical || irq->shorthand != APIC_DEST_FIELD || irq->dest >= APIC_BROADCAST || irq->dest >= kvm_vcpu_count(kvm))
+	if (irq->logical || irq->shorthand != APIC_DEST_FIELD || irq->dest >= APIC_BROADCAST ||
+	    irq->dest >= kvm_vcpu_count(kvm))
 		return NULL;
-	return kvm->vcpu[irq->dest]->vcpu_id == irq->dest && lapic_id(kvm->vcpu[irq->dest]->lapic) == irq->dest ?
-		       kvm->vcpu[irq->dest] :
-		       NULL;
+	return kvm->vcpu[irq->dest]->vcpu_id == irq->dest && lapic_id(kvm->vcpu[irq->dest]->lapic) == irq->dest
+		       ? kvm->vcpu[irq->dest]
+		       : NULL;
 }
 
 int kvm_irq_deliver(struct kvm *kvm, struct kvm_vcpu *source, const struct kvm_lapic_irq *irq)
@@ -233,7 +237,8 @@ int kvm_irq_deliver(struct kvm *kvm, struct kvm_vcpu *source, const struct kvm_l
 		return lapic_hw_enabled(vcpu->lapic) ? accept_irq(vcpu->lapic, irq) : -1;
 	if (lowest_priority(irq))
 		return deliver_lowest(kvm, source, irq);
-	kvm_for_each_vcpu(i, vcpu, kvm) {
+	kvm_for_each_vcpu(i, vcpu, kvm)
+	{
 		if (!lapic_hw_enabled(vcpu->lapic) || !kvm_lapic_match_dest(vcpu, source, irq))
 			continue;
 		if (delivered < 0)

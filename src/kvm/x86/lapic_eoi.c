@@ -68,7 +68,8 @@ void kvm_lapic_scan_ioapic(struct kvm *kvm)
 	struct kvm_vcpu *vcpu;
 	unsigned int i;
 
-	kvm_for_each_vcpu(i, vcpu, kvm) {
+	kvm_for_each_vcpu(i, vcpu, kvm)
+	{
 		if (!atomic_exchange(&vcpu->lapic->scan_ioapic, true))
 			kvm_vcpu_kick(vcpu);
 	}

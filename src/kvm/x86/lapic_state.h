@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One vCPU's local APIC and what waits for its delivery, as lapic*.c and irq_entry.c see it. Nobody else includes this. */
+/* One vCPU's local APIC and what waits for its delivery, as lapic*.c and irq_entry.c see it. Nobody else includes this.
+ */
 #pragma once
 
 #include <pthread.h>
@@ -11,11 +12,33 @@
 
 /* Offsets of registers in the page, SDM 3A Table 11-1. */
 enum {
-	APIC_ID = 0x20, APIC_LVR = 0x30, APIC_TPR = 0x80, APIC_APR = 0x90, APIC_PPR = 0xa0, APIC_EOI = 0xb0, APIC_RRR = 0xc0,
-	APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0, APIC_ISR = 0x100, APIC_TMR = 0x180, APIC_IRR = 0x200,
-	APIC_ESR = 0x280, APIC_LVTCMCI = 0x2f0, APIC_ICR = 0x300, APIC_ICR2 = 0x310, APIC_LVTT = 0x320, APIC_LVTTHMR = 0x330,
-	APIC_LVTPC = 0x340, APIC_LVT0 = 0x350, APIC_LVT1 = 0x360, APIC_LVTERR = 0x370, APIC_TMICT = 0x380, APIC_TMCCT = 0x390,
-	APIC_TDCR = 0x3e0, APIC_SELF_IPI = 0x3f0,
+	APIC_ID = 0x20,
+	APIC_LVR = 0x30,
+	APIC_TPR = 0x80,
+	APIC_APR = 0x90,
+	APIC_PPR = 0xa0,
+	APIC_EOI = 0xb0,
+	APIC_RRR = 0xc0,
+	APIC_LDR = 0xd0,
+	APIC_DFR = 0xe0,
+	APIC_SVR = 0xf0,
+	APIC_ISR = 0x100,
+	APIC_TMR = 0x180,
+	APIC_IRR = 0x200,
+	APIC_ESR = 0x280,
+	APIC_LVTCMCI = 0x2f0,
+	APIC_ICR = 0x300,
+	APIC_ICR2 = 0x310,
+	APIC_LVTT = 0x320,
+	APIC_LVTTHMR = 0x330,
+	APIC_LVTPC = 0x340,
+	APIC_LVT0 = 0x350,
+	APIC_LVT1 = 0x360,
+	APIC_LVTERR = 0x370,
+	APIC_TMICT = 0x380,
+	APIC_TMCCT = 0x390,
+	APIC_TDCR = 0x3e0,
+	APIC_SELF_IPI = 0x3f0,
 };
 
 #define LVT_MASKED	 (1u << 16)
@@ -40,16 +63,16 @@ struct kvm_lapic {
 	_Atomic u32 nmi_pending;    /* at most 2: one in service, one behind it */
 	_Atomic u32 pending_events; /* LAPIC_EVENT_* */
 	_Atomic u8 sipi_vector;
-	_Atomic bool scan_ioapic;   /* ctl.eoi_exit_bitmap is stale */
-	_Atomic u32 error;	    /* ESR bits collected since the last write of ESR */
-	_Atomic u32 lowest_taken;   /* lowest-priority interrupts taken, for arbitration */
+	_Atomic bool scan_ioapic; /* ctl.eoi_exit_bitmap is stale */
+	_Atomic u32 error;	  /* ESR bits collected since the last write of ESR */
+	_Atomic u32 lowest_taken; /* lowest-priority interrupts taken, for arbitration */
 
 	/* own thread */
-	bool irq_injected;	     /* KVM_INTERRUPT without a local APIC, or a delivery that was cut short */
+	bool irq_injected; /* KVM_INTERRUPT without a local APIC, or a delivery that was cut short */
 	u8 irq_vector;
-	bool nmi_injected;	     /* delivery was cut short */
-	int external_vector;	     /* KVM_INTERRUPT with the local APIC in the kernel; -1: none */
-	int user_eoi;		     /* vector whose EOI user space's I/O APIC must see; -1: none */
+	bool nmi_injected;   /* delivery was cut short */
+	int external_vector; /* KVM_INTERRUPT with the local APIC in the kernel; -1: none */
+	int user_eoi;	     /* vector whose EOI user space's I/O APIC must see; -1: none */
 
 	/* lock */
 	pthread_mutex_t lock;
@@ -62,7 +85,10 @@ struct kvm_lapic {
 
 enum { LAPIC_EVENT_INIT = 1, LAPIC_EVENT_SIPI = 2 };
 
-static inline u32 *lapic_word(const struct kvm_lapic *apic, unsigned int offset) { return (u32 *)(apic->page + offset); }
+static inline u32 *lapic_word(const struct kvm_lapic *apic, unsigned int offset)
+{
+	return (u32 *)(apic->page + offset);
+}
 static inline u32 lapic_get(const struct kvm_lapic *apic, unsigned int offset)
 {
 	return __atomic_load_n(lapic_word(apic, offset), __ATOMIC_RELAXED);
@@ -94,13 +120,22 @@ static inline u64 lapic_base(const struct kvm_lapic *apic)
 {
 	return atomic_load_explicit(&apic->base, memory_order_relaxed);
 }
-static inline bool lapic_hw_enabled(const struct kvm_lapic *apic) { return lapic_base(apic) & APICBASE_ENABLE; }
+static inline bool lapic_hw_enabled(const struct kvm_lapic *apic)
+{
+	return lapic_base(apic) & APICBASE_ENABLE;
+}
 static inline bool lapic_x2apic(const struct kvm_lapic *apic)
 {
 	return (lapic_base(apic) & (APICBASE_ENABLE | APICBASE_X2APIC)) == (APICBASE_ENABLE | APICBASE_X2APIC);
 }
-static inline bool lapic_sw_enabled(const struct kvm_lapic *apic) { return lapic_get(apic, APIC_SVR) & SVR_ENABLED; }
-static inline bool lapic_enabled(const struct kvm_lapic *apic) { return lapic_hw_enabled(apic) && lapic_sw_enabled(apic); }
+static inline bool lapic_sw_enabled(const struct kvm_lapic *apic)
+{
+	return lapic_get(apic, APIC_SVR) & SVR_ENABLED;
+}
+static inline bool lapic_enabled(const struct kvm_lapic *apic)
+{
+	return lapic_hw_enabled(apic) && lapic_sw_enabled(apic);
+}
 /* The APIC ID as the mode has it. */
 static inline u32 lapic_id(const struct kvm_lapic *apic)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The local APIC's timer, SDM 3A 11.5.4: one-shot, periodic, TSC deadline. Its bus runs at apic_bus_cycle_ns (KVM: 1 ns). */
+/* The local APIC's timer, SDM 3A 11.5.4: one-shot, periodic, TSC deadline. Its bus runs at apic_bus_cycle_ns (KVM: 1
+ * ns). */
 #include "kvm/x86/clock.h"
 #include "kvm/x86/lapic_state.h"
 

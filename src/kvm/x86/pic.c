@@ -136,7 +136,8 @@ static void pic_unlock(struct kvm_pic *pic)
 	}
 	if (!raised)
 		return;
-	kvm_for_each_vcpu(i, vcpu, kvm) {
+	kvm_for_each_vcpu(i, vcpu, kvm)
+	{
 		if (kvm_lapic_accepts_pic(vcpu)) {
 			kvm_vcpu_kick(vcpu);
 			return;
@@ -369,8 +370,8 @@ static int elcr_write(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, u64 addr
 	return 0;
 }
 
-static const struct kvm_io_ops pic_ops = { .read = pic_read, .write = pic_write };
-static const struct kvm_io_ops elcr_ops = { .read = elcr_read, .write = elcr_write };
+static const struct kvm_io_ops pic_ops = {.read = pic_read, .write = pic_write};
+static const struct kvm_io_ops elcr_ops = {.read = elcr_read, .write = elcr_write};
 
 /* ---------------------------------------------------------------- life, state */
 
@@ -379,7 +380,7 @@ int kvm_pic_create(struct kvm *kvm, struct kvm_pic **out)
 	static const struct {
 		u16 port, elcr_port;
 		u8 elcr_mask; /* timer, keyboard, cascade, RTC and FPU stay edge-triggered */
-	} wiring[2] = { { 0x20, 0x4d0, 0xf8 }, { 0xa0, 0x4d1, 0xde } };
+	} wiring[2] = {{0x20, 0x4d0, 0xf8}, {0xa0, 0x4d1, 0xde}};
 	struct kvm_pic *pic = calloc(1, sizeof(*pic));
 	int err = 0;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* 8254 programmable interval timer (8254 data sheet). Counts are computed from the machine's time when they are looked at. */
+/* 8254 programmable interval timer (8254 data sheet). Counts are computed from the machine's time when they are looked
+ * at. */
 #include "kvm/x86/pit.h"
 
 #include <errno.h>
@@ -11,11 +12,11 @@
 #include "kvm/timer.h"
 #include "kvm/x86/lapic.h"
 
-#define PIT_HZ		1193182u
-#define NS_PER_S	1000000000u
-#define PIT_GSI		0
+#define PIT_HZ	 1193182u
+#define NS_PER_S 1000000000u
+#define PIT_GSI	 0
 /* As KVM's min_timer_period_us. */
-#define MIN_PERIOD_NS	200000u
+#define MIN_PERIOD_NS 200000u
 
 enum { RW_LATCHED = 0, RW_LSB = 1, RW_MSB = 2, RW_WORD0 = 3, RW_WORD1 = 4 };
 
@@ -375,8 +376,8 @@ static int speaker_write(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, u64 a
 	return 0;
 }
 
-static const struct kvm_io_ops pit_ops = { .read = pit_read, .write = pit_write };
-static const struct kvm_io_ops speaker_ops = { .read = speaker_read, .write = speaker_write };
+static const struct kvm_io_ops pit_ops = {.read = pit_read, .write = pit_write};
+static const struct kvm_io_ops speaker_ops = {.read = speaker_read, .write = speaker_write};
 
 /* ---------------------------------------------------------------- life */
 
@@ -395,8 +396,13 @@ int kvm_pit_create(struct kvm *kvm, u32 flags, struct kvm_pit **out)
 	pthread_mutex_init(&pit->lock, NULL);
 	for (unsigned int n = 0; n < 3; n++) {
 		pit->channel[n] = (struct pit_channel){
-			.count = 0x10000, .mode = 3, .gate = n != 2, .load_time = (s64)now_ns(pit),
-			.rw_mode = RW_WORD0, .read_state = RW_WORD0, .write_state = RW_WORD0,
+			.count = 0x10000,
+			.mode = 3,
+			.gate = n != 2,
+			.load_time = (s64)now_ns(pit),
+			.rw_mode = RW_WORD0,
+			.read_state = RW_WORD0,
+			.write_state = RW_WORD0,
 		};
 	}
 	err = kvm_timer_init(kvm, &pit->timer, timer_expired);
@@ -432,10 +438,19 @@ void kvm_pit_get(struct kvm_pit *pit, struct kvm_pit_state2 *state)
 		const struct pit_channel *ch = &pit->channel[n];
 
 		state->channels[n] = (struct kvm_pit_channel_state){
-			.count = ch->count, .latched_count = ch->latched_count, .count_latched = ch->count_latched,
-			.status_latched = ch->status_latched, .status = ch->status, .read_state = ch->read_state,
-			.write_state = ch->write_state, .write_latch = ch->write_latch, .rw_mode = ch->rw_mode,
-			.mode = ch->mode, .bcd = ch->bcd, .gate = ch->gate, .count_load_time = ch->load_time,
+			.count = ch->count,
+			.latched_count = ch->latched_count,
+			.count_latched = ch->count_latched,
+			.status_latched = ch->status_latched,
+			.status = ch->status,
+			.read_state = ch->read_state,
+			.write_state = ch->write_state,
+			.write_latch = ch->write_latch,
+			.rw_mode = ch->rw_mode,
+			.mode = ch->mode,
+			.bcd = ch->bcd,
+			.gate = ch->gate,
+			.count_load_time = ch->load_time,
 		};
 	}
 	state->flags = pit->flags;
@@ -451,12 +466,17 @@ void kvm_pit_set(struct kvm_pit *pit, const struct kvm_pit_state2 *state)
 		const struct kvm_pit_channel_state *from = &state->channels[n];
 
 		pit->channel[n] = (struct pit_channel){
-			.latched_count = from->latched_count, .count_latched = from->count_latched & 3,
-			.status_latched = from->status_latched, .status = from->status,
+			.latched_count = from->latched_count,
+			.count_latched = from->count_latched & 3,
+			.status_latched = from->status_latched,
+			.status = from->status,
 			.read_state = from->read_state <= RW_WORD1 ? from->read_state : RW_WORD0,
 			.write_state = from->write_state <= RW_WORD1 ? from->write_state : RW_WORD0,
-			.write_latch = from->write_latch, .rw_mode = from->rw_mode & 3,
-			.mode = from->mode > 5 ? 3 : from->mode, .bcd = from->bcd & 1, .gate = from->gate & 1,
+			.write_latch = from->write_latch,
+			.rw_mode = from->rw_mode & 3,
+			.mode = from->mode > 5 ? 3 : from->mode,
+			.bcd = from->bcd & 1,
+			.gate = from->gate & 1,
 		};
 		load_count(pit, n, from->count > 0x10000 ? 0x10000 : from->count);
 	}
