@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 /* softcvm: dispatch to the subcommands. */
 #include "cli/commands.h"
+#include "vmm/vmm.h"
 
 #include <stdio.h>
 #include <string.h>
 
+/* For the commands without options: true if there is one after all, answered with *status. */
+static bool only_help(int argc, char **argv, const char *usage, int *status)
+{
+	bool help = argc > 1 && !strcmp(argv[1], "--help");
+
+	if (argc < 2)
+		return false;
+	fprintf(help ? stdout : stderr, "usage: %s\n", usage);
+	*status = help ? 0 : VMM_STATUS_USAGE;
+	return true;
+}
+
 static int cmd_version(int argc, char **argv)
 {
+	int status;
+
+	if (only_help(argc, argv, "softcvm version\nPrints the version.", &status))
+		return status;
 	puts("softcvm " SOFTCVM_VERSION);
 	return 0;
 }
@@ -33,6 +50,10 @@ static void print_commands(FILE *to)
 
 static int cmd_help(int argc, char **argv)
 {
+	int status;
+
+	if (only_help(argc, argv, "softcvm help\nLists the commands.", &status))
+		return status;
 	print_commands(stdout);
 	return 0;
 }
@@ -51,5 +72,5 @@ int main(int argc, char **argv)
 	if (*name)
 		fprintf(stderr, "softcvm: '%s' is not a command\n", name);
 	print_commands(stderr);
-	return 1;
+	return VMM_STATUS_USAGE;
 }

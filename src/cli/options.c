@@ -67,8 +67,8 @@ static const char help_text[] =
 	"      --help               this text\n"
 	"\n"
 	"On a terminal: Ctrl-A x ends the machine, Ctrl-A p presses the power button, Ctrl-A h helps.\n"
-	"Status: 0 power-off, reboot or Ctrl-A x; 1 error; 3 kernel panic; 4 triple fault; 5 KVM cannot go on;\n"
-	"124 timeout; 128 + n ended by signal n.\n";
+	"Status: 0 power-off, reboot or Ctrl-A x; 1 error; 2 wrong options; 3 kernel panic; 4 triple fault;\n"
+	"5 KVM cannot go on; 124 timeout; 128 + n ended by signal n.\n";
 
 static bool fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static bool fail(const char *fmt, ...)

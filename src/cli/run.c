@@ -173,6 +173,8 @@ int cmd_run(int argc, char **argv)
 	parsed = options_parse(argc, argv, &run->options);
 	if (parsed == OPTIONS_HELP)
 		status = 0;
+	else if (parsed == OPTIONS_ERROR)
+		status = VMM_STATUS_USAGE;
 	else if (parsed == OPTIONS_RUN && set_up(run))
 		status = vmm_run(&run->options.vmm);
 	stop_debugger(run);

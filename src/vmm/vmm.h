@@ -18,7 +18,8 @@ struct observe_sink;
 /* What vmm_run() returns, and `softcvm run` exits with. The debug-exit device adds (value << 1) | 1. */
 enum vmm_status {
 	VMM_STATUS_OK = 0,	       /* power-off, reboot, quit from the console */
-	VMM_STATUS_ERROR = 1,	       /* the host's side: bad option, bad kernel, no memory */
+	VMM_STATUS_ERROR = 1,	       /* the host's side: bad kernel, no memory */
+	VMM_STATUS_USAGE = 2,	       /* wrong options */
 	VMM_STATUS_PANIC = 3,	       /* the guest's kernel panicked */
 	VMM_STATUS_TRIPLE_FAULT = 4,
 	VMM_STATUS_INTERNAL_ERROR = 5, /* KVM could not go on with the guest */
