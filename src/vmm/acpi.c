@@ -286,7 +286,7 @@ int acpi_write(const struct guest_memory *mem, const struct acpi_config *config)
 {
 	struct writer w = {
 		.base = LAYOUT_ACPI,
-		.out.size = LAYOUT_HIGH_MEMORY - LAYOUT_ACPI,
+		.out.size = LAYOUT_RESET_VECTOR - LAYOUT_ACPI,
 		.out.used = HEADER_SIZE, /* the RSDP's room */
 	};
 	uint32_t tables[3];

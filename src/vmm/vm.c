@@ -5,6 +5,7 @@
 #include "observe/observe.h"
 #include "vmm/acpi.h"
 #include "vmm/console.h"
+#include "vmm/firmware.h"
 #include "vmm/layout.h"
 #include "vmm/legacy.h"
 #include "vmm/pci.h"
@@ -144,6 +145,7 @@ int vm_start(struct vm *vm)
 		vmm_error("the ACPI tables do not fit");
 		return err;
 	}
+	firmware_write(&vm->memory);
 	err = add_vcpus(vm);
 	for (unsigned int i = 0; !err && i < vm->nr_virtio; i++)
 		err = virtio_start(vm->virtio[i]);
