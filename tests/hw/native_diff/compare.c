@@ -123,7 +123,10 @@ bool outcomes_equal(const struct sequence *s, struct outcome *native, struct out
 	    !equal(&r, "fault address", native->cr2 & address, ours->cr2 & address))
 		return false;
 	for (unsigned int n = 0; n < 16; n++) {
-		if (!equal(&r, gpr_name[n], native->state.gpr[n], ours->state.gpr[n]))
+		/* what becomes of the upper halves in compatibility mode is not said (SDM 1 3.4.1.1) */
+		u64 bits = s->compat ? n < 8 ? 0xffffffff : 0 : ~0ull;
+
+		if (!equal(&r, gpr_name[n], native->state.gpr[n] & bits, ours->state.gpr[n] & bits))
 			return false;
 	}
 	return equal(&r, "rflags", native->state.rflags & mask, ours->state.rflags & mask) &&

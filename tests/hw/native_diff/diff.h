@@ -11,8 +11,9 @@
  *   compare.c    what must be equal
  *   main.c       the loop, shrinking, the report
  *
- * Both run the same bytes at the same addresses on equal memory, so that even addresses that end up in registers agree.
- * A sequence ends with UD2; any fault on the way ends it earlier.
+ * A quarter of the sequences is 32-bit code in compatibility mode, the rest 64-bit code. Both run the same bytes at the
+ * same addresses on equal memory, so that even addresses that end up in registers agree. A sequence ends with UD2; any
+ * fault on the way ends it earlier.
  */
 #pragma once
 
@@ -82,6 +83,7 @@ struct form {
 };
 
 struct forms {
+	bool compat;	   /* of 32-bit code */
 	struct form *form; /* by mnemonic */
 	size_t count;
 	struct {
@@ -91,7 +93,9 @@ struct forms {
 };
 
 /* Also prints what the host lacks if `report` is not NULL. */
-int forms_build(struct forms *f, FILE *report);
+int forms_build(struct forms *f, bool compat, FILE *report);
+/* How both modes are decoded here: as a processor without CET, MPX and CLDEMOTE does. */
+void decoder_init(ZydisDecoder *decoder, bool compat);
 void forms_free(struct forms *f);
 
 /* ---------------------------------------------------------------- sequences (generate.c) */
@@ -123,12 +127,14 @@ struct sequence {
 	unsigned int entry, end; /* `end`: the UD2 */
 	struct unit unit[MAX_UNITS];
 	unsigned int units;
-	bool step; /* ours runs it one instruction at a time, without handlers of their own */
+	bool compat; /* 32-bit code in compatibility mode */
+	bool step;   /* ours runs it one instruction at a time, without handlers of their own */
 	struct state initial;
 	struct image *memory; /* before the run */
 };
 
-void generate(const struct forms *forms, u64 seed, u64 number, struct sequence *s);
+/* forms: of 64-bit and of 32-bit code; a quarter of the sequences is the latter. */
+void generate(const struct forms forms[2], u64 seed, u64 number, struct sequence *s);
 /* Flags that may differ if execution stopped at `rip`. */
 u32 sequence_undefined(const struct sequence *s, u64 rip);
 /* The unit that `rip` lies in; NULL: none. */

@@ -20,34 +20,42 @@ unsigned int put_mov(struct emitter *e, unsigned int reg, u64 value)
 {
 	const u8 b[2] = {(u8)(0x48 | reg >> 3), (u8)(0xb8 | (reg & 7))};
 
-	put_bytes(e, b, 2);
-	put_bytes(e, &value, 8);
-	return e->at - 8;
+	put_bytes(e, e->s->compat ? b + 1 : b, e->s->compat ? 1 : 2);
+	put_bytes(e, &value, word_size(e->s));
+	return e->at - word_size(e->s);
+}
+
+/* With REX.W in 64-bit code. */
+static void put_wide(struct emitter *e, const void *bytes, unsigned int n)
+{
+	if (!e->s->compat)
+		put_bytes(e, "\x48", 1);
+	put_bytes(e, bytes, n);
 }
 
 /* mov [address], rAX of `size` bytes; mov rax, [address] */
 void put_store(struct emitter *e, u64 address, unsigned int size)
 {
-	if (size == 8)
+	if (size == 8 && !e->s->compat)
 		put_bytes(e, "\x48", 1);
 	if (size == 2)
 		put_bytes(e, "\x66", 1);
 	put_bytes(e, "\xa3", 1);
-	put_bytes(e, &address, 8);
+	put_bytes(e, &address, word_size(e->s));
 }
 
 static void put_load(struct emitter *e, u64 address)
 {
-	put_bytes(e, "\x48\xa1", 2);
-	put_bytes(e, &address, 8);
+	put_wide(e, "\xa1", 1);
+	put_bytes(e, &address, word_size(e->s));
 }
 
 /* cmp r64, r64: all flags are defined behind it */
 static void put_cmp(struct emitter *e)
 {
-	const u8 b[3] = {0x48, 0x39, (u8)(0xc0 | rng_below(e->rng, 64))};
+	const u8 b[2] = {0x39, (u8)(0xc0 | rng_below(e->rng, 64))};
 
-	put_bytes(e, b, 3);
+	put_wide(e, b, 2);
 }
 
 /* lea r, [r + n]: what a branch jumps over; four bytes, no flags */
@@ -55,7 +63,8 @@ void put_skipped(struct emitter *e)
 {
 	static const u8 regs[] = {0, 1, 2, 3, 5, 6, 7};
 	u8 r = regs[rng_below(e->rng, sizeof(regs))];
-	const u8 b[4] = {0x48, 0x8d, (u8)(0x40 | r << 3 | r), (u8)rng64(e->rng)};
+	/* DS, which LEA does not use, makes it as long without REX */
+	const u8 b[4] = {e->s->compat ? 0x3e : 0x48, 0x8d, (u8)(0x40 | r << 3 | r), (u8)rng64(e->rng)};
 
 	put_bytes(e, b, 4);
 }
@@ -69,8 +78,9 @@ bool is_plain(u64 address, unsigned int size)
 	return offset >= PAGE && offset + size <= 4 * PAGE;
 }
 
-u64 choose_address(struct rng *r, unsigned int size)
+u64 choose_address(struct emitter *e, unsigned int size)
 {
+	struct rng *r = e->rng;
 	unsigned int p = rng_below(r, 100), size_or_1 = size ? size : 1;
 	u64 offset;
 
@@ -93,6 +103,8 @@ u64 choose_address(struct rng *r, unsigned int size)
 		offset = (rng_percent(r, 50) ? 0 : 4 * PAGE) + rng_below(r, PAGE - size);
 	} else if (p < 99) {
 		offset = (rng_percent(r, 50) ? 4 : 1) * PAGE - rng_below(r, size_or_1);
+	} else if (e->s->compat) {
+		return 0x30000000 + rng_below(r, 0x4fff0000);
 	} else {
 		/* aligned: #SS for the address, #GP for the alignment have no order */
 		return (0x800000000000ull + (rng64(r) >> 2)) & (size >= 16 ? ~63ull : ~0ull);
@@ -120,7 +132,7 @@ static void draft_prefixes(struct emitter *e, const struct form *f, struct draft
 	static const u8 ignored[] = {0x26, 0x2e, 0x36, 0x3e};
 	unsigned int n = 0;
 
-	d->wide_address = true;
+	d->wide_address = !e->s->compat;
 	if (rng_percent(e->rng, 6)) {
 		d->b[n++] = 0x67;
 		d->wide_address = false;
@@ -148,14 +160,14 @@ static void draft_opcode(struct emitter *e, const struct form *f, struct draft *
 
 	if (f->vex) {
 		u8 pp = f->prefix == 0x66 ? 1 : f->prefix == 0xf3 ? 2 : f->prefix == 0xf2 ? 3 : 0;
+		u8 vvvv = (u8)(rng_percent(e->rng, 50) ? 15 : rng_below(e->rng, 16) | (e->s->compat ? 8 : 0));
 		u8 map = f->map == ZYDIS_OPCODE_MAP_0F ? 1 : f->map == ZYDIS_OPCODE_MAP_0F38 ? 2 : 3;
 
 		b[n++] = 0xc4;
-		b[n++] = (u8)(rng_below(e->rng, 8) << 5 | map);
-		b[n++] = (u8)(f->rex_w << 7 | (rng_percent(e->rng, 50) ? 15 : rng_below(e->rng, 16)) << 3 |
-			      f->vex_l << 2 | pp);
+		b[n++] = (u8)((e->s->compat ? 7 : rng_below(e->rng, 8)) << 5 | map);
+		b[n++] = (u8)(f->rex_w << 7 | vvvv << 3 | f->vex_l << 2 | pp);
 	} else {
-		if (rex & 8 || rng_percent(e->rng, 60))
+		if (!e->s->compat && (rex & 8 || rng_percent(e->rng, 60)))
 			b[n++] = 0x40 | rex;
 		if (f->map != ZYDIS_OPCODE_MAP_DEFAULT)
 			b[n++] = 0x0f;
@@ -195,19 +207,17 @@ static void draft_tail(struct emitter *e, struct draft *d)
 		memcpy(&d->b[d->length], &tail[1], 8);
 }
 
-static bool decode(struct draft *d)
+static bool decode(struct draft *d, bool compat)
 {
-	static ZydisDecoder decoder;
+	static ZydisDecoder decoder[2];
 	static bool ready;
 
 	if (!ready) {
-		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-		ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-		ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
-		ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+		decoder_init(&decoder[0], false);
+		decoder_init(&decoder[1], true);
 		ready = true;
 	}
-	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, d->b, 15, &d->z, d->op));
+	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder[compat], d->b, 15, &d->z, d->op));
 }
 
 static unsigned int register_number(ZydisRegister r)
@@ -236,6 +246,9 @@ static bool place_memory(struct emitter *e, struct draft *d, const ZydisDecodedO
 	u64 offset = d->gs ? address - GS_BASE : address, index_value = 0;
 	s64 disp = mem->mem.disp.has_displacement ? mem->mem.disp.value : 0;
 
+	/* 16-bit addresses lie where no process has memory */
+	if (d->z.address_width == 16)
+		return true;
 	d->base = register_number(mem->mem.base);
 	d->index = register_number(mem->mem.index);
 	d->scale = mem->mem.scale;
@@ -278,7 +291,7 @@ static bool draft_form(struct emitter *e, const struct form *f, struct draft *d)
 	/* 16-bit near branches exist on AMD only (APM1 2.5.1): Intel ignores the prefix */
 	if (is_branch(f->mnemonic) && memchr(d->b, 0x66, d->prefixes))
 		return false;
-	return decode(d) && d->z.mnemonic == f->mnemonic;
+	return decode(d, e->s->compat) && d->z.mnemonic == f->mnemonic;
 }
 
 /* Compare-and-exchange finds what it expects half of the time. */
@@ -292,7 +305,7 @@ static void expect_memory(struct emitter *e, const struct draft *d, u64 address)
 		return;
 	if (half) {
 		put_load(e, address + half);
-		put_bytes(e, "\x48\x89\xc2", 3); /* mov rdx, rax */
+		put_wide(e, "\x89\xc2", 2); /* mov rdx, rax */
 	}
 	put_load(e, address);
 }
@@ -313,7 +326,7 @@ bool emit_form(struct emitter *e, const struct form *f)
 	mem = memory_operand(&d);
 	if (mem) {
 		size = mem->size / 8;
-		sp.address = choose_address(e->rng, size);
+		sp.address = choose_address(e, size);
 		if (size >= 512 && rng_percent(e->rng, 3))
 			sp.address += 8;
 		if (stores_environment(f->mnemonic))
@@ -326,7 +339,7 @@ bool emit_form(struct emitter *e, const struct form *f)
 		u->defined_before = true;
 	}
 	/* immediates may have changed */
-	if (!special_before(e, &sp) || !decode(&d))
+	if (!special_before(e, &sp) || !decode(&d, e->s->compat))
 		goto drop;
 	if (sp.has_memory) {
 		expect_memory(e, &d, sp.address);

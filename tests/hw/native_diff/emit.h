@@ -22,7 +22,11 @@ void put_store(struct emitter *e, u64 address, unsigned int size);
 void put_skipped(struct emitter *e);
 /* Within writable memory that is followed and preceded by faults only at its ends. */
 bool is_plain(u64 address, unsigned int size);
-u64 choose_address(struct rng *r, unsigned int size);
+u64 choose_address(struct emitter *e, unsigned int size);
+static inline unsigned int word_size(const struct sequence *s)
+{
+	return s->compat ? 4 : 8;
+}
 
 bool is_branch(u16 mnemonic);
 bool stores_environment(u16 mnemonic);

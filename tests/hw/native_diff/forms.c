@@ -43,13 +43,13 @@ static bool host_has(unsigned int feature)
 	return __get_cpuid_count(f->leaf, f->subleaf, &r[EAX], &r[EBX], &r[ECX], &r[EDX]) && (r[f->reg] >> f->bit & 1);
 }
 
-static void wanted_mnemonics(bool *wanted, FILE *report)
+static void wanted_mnemonics(bool *wanted, bool compat, FILE *report)
 {
 	for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
 		for (size_t k = 0; k < tables[t]->count; k++) {
 			const struct insn_desc *d = &tables[t]->desc[k];
 
-			if (d->flags & (INSN_NO64 | INSN_CPL0))
+			if (d->flags & INSN_CPL0 || (d->flags & INSN_NO64 && !compat))
 				continue;
 			wanted[d->mnemonic] = host_has(d->feature);
 			if (!wanted[d->mnemonic] && report)
@@ -94,7 +94,7 @@ static unsigned int encode(const struct form *f, u8 *b)
  * What neither our tables nor undefined.c can tell. Segment loads other than of DS, ES and SS change what the C library
  * lives on.
  */
-static bool harmless(const struct form *f)
+static bool harmless(const struct form *f, bool compat)
 {
 	if (f->mnemonic == ZYDIS_MNEMONIC_MOV && f->map == ZYDIS_OPCODE_MAP_DEFAULT && f->opcode == 0x8e)
 		return (f->modrm >> 3 & 7) < 4;
@@ -110,8 +110,14 @@ static bool harmless(const struct form *f)
 	/* PREFETCHW of a register: #UD on AMD (APM3 PREFETCHW), a reserved no-operation on Intel */
 	if (f->map == ZYDIS_OPCODE_MAP_0F && f->opcode == 0x0d && f->modrm >> 6 == 3)
 		return false;
+	/* VEX.W1 of VPINSRD, VPEXTRD, VMOVD outside 64-bit mode: ignored by Intel (SDM 2B MOVD), #UD on AMD */
+	if (compat && f->vex && f->rex_w &&
+	    ((f->map == ZYDIS_OPCODE_MAP_0F3A && (f->opcode == 0x16 || f->opcode == 0x22)) ||
+	     (f->map == ZYDIS_OPCODE_MAP_0F && (f->opcode == 0x6e || f->opcode == 0x7e))))
+		return false;
 	/* far branches */
-	if (f->map == ZYDIS_OPCODE_MAP_DEFAULT && (f->opcode == 0xca || f->opcode == 0xcb))
+	if (f->map == ZYDIS_OPCODE_MAP_DEFAULT &&
+	    (f->opcode == 0xca || f->opcode == 0xcb || f->opcode == 0x9a || f->opcode == 0xea))
 		return false;
 	if (f->map == ZYDIS_OPCODE_MAP_DEFAULT && f->opcode == 0xff)
 		return (f->modrm >> 3 & 7) != 3 && (f->modrm >> 3 & 7) != 5;
@@ -119,6 +125,7 @@ static bool harmless(const struct form *f)
 }
 
 struct search {
+	bool compat;
 	ZydisDecoder decoder;
 	const bool *wanted;
 	struct form *form;
@@ -141,7 +148,7 @@ static int try_form(struct search *s, struct form f, bool *has_modrm)
 	f.mnemonic = (u16)z.mnemonic;
 	f.has_modrm = *has_modrm;
 	f.has_mem = f.has_modrm && f.modrm >> 6 != 3;
-	if (!s->wanted[f.mnemonic] || !harmless(&f))
+	if (!s->wanted[f.mnemonic] || !harmless(&f, s->compat))
 		return 0;
 	if (s->count == s->capacity) {
 		size_t capacity = s->capacity ? 2 * s->capacity : 4096;
@@ -191,7 +198,7 @@ static int compare_forms(const void *a, const void *b)
 	return x->mnemonic < y->mnemonic ? -1 : x->mnemonic > y->mnemonic;
 }
 
-static bool is_prefix_or_vex(u8 opcode)
+static bool is_prefix_or_vex(u8 opcode, bool compat)
 {
 	switch (opcode) {
 	case 0x0f:
@@ -199,7 +206,6 @@ static bool is_prefix_or_vex(u8 opcode)
 	case 0x2e:
 	case 0x36:
 	case 0x3e:
-	case 0x62:
 	case 0x64:
 	case 0x65:
 	case 0x66:
@@ -211,7 +217,7 @@ static bool is_prefix_or_vex(u8 opcode)
 	case 0xf3:
 		return true;
 	default:
-		return opcode >= 0x40 && opcode < 0x50;
+		return ((opcode >= 0x40 && opcode < 0x50) || opcode == 0x62) && !compat;
 	}
 }
 
@@ -236,8 +242,8 @@ static int search_all(struct search *s)
 				.vex_l = variant >> 12 & 1,
 			};
 
-			if ((f.vex_l && !f.vex) ||
-			    (f.map == ZYDIS_OPCODE_MAP_DEFAULT && (f.vex || is_prefix_or_vex(f.opcode))) ||
+			if ((f.vex_l && !f.vex) || (s->compat && f.rex_w && !f.vex) ||
+			    (f.map == ZYDIS_OPCODE_MAP_DEFAULT && (f.vex || is_prefix_or_vex(f.opcode, s->compat))) ||
 			    (f.map == ZYDIS_OPCODE_MAP_0F &&
 			     (f.opcode == 0x38 || f.opcode == 0x3a || f.opcode == 0x0f)))
 				continue;
@@ -248,18 +254,25 @@ static int search_all(struct search *s)
 	return 0;
 }
 
-int forms_build(struct forms *f, FILE *report)
+void decoder_init(ZydisDecoder *decoder, bool compat)
+{
+	ZydisDecoderInit(decoder, compat ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_64,
+			 compat ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_64);
+	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
+	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+}
+
+int forms_build(struct forms *f, bool compat, FILE *report)
 {
 	static bool wanted[ZYDIS_MNEMONIC_MAX_VALUE + 1];
-	struct search s = {.wanted = wanted};
+	struct search s = {.wanted = wanted, .compat = compat};
 
 	memset(wanted, 0, sizeof(wanted));
-	wanted_mnemonics(wanted, report);
-	ZydisDecoderInit(&s.decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	ZydisDecoderEnableMode(&s.decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&s.decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&s.decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+	wanted_mnemonics(wanted, compat, report);
+	decoder_init(&s.decoder, compat);
 	memset(f, 0, sizeof(*f));
+	f->compat = compat;
 	if (search_all(&s))
 		return -1;
 	qsort(s.form, s.count, sizeof(*s.form), compare_forms);

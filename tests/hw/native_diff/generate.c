@@ -159,7 +159,7 @@ static void fill_state(struct rng *r, struct sequence *s)
 
 	memset(st, 0, sizeof(*st));
 	for (unsigned int n = 0; n < 16; n++)
-		st->gpr[n] = rng_value(r);
+		st->gpr[n] = rng_value(r) & (s->compat && n < 8 ? 0xffffffff : ~0ull);
 	st->rip = CODE_BASE + s->entry;
 	st->rflags = (rng64(r) & (FLAGS_ARITH | FLAG_ID)) | (rng_percent(r, 5) ? FLAG_DF : 0) | 0x202;
 	fill_fx(r, st->fx);
@@ -172,7 +172,7 @@ static const struct form *choose_form(struct rng *r, const struct forms *forms)
 	return &forms->form[forms->by_mnemonic[k].first + rng_below(r, forms->by_mnemonic[k].count)];
 }
 
-void generate(const struct forms *forms, u64 seed, u64 number, struct sequence *s)
+void generate(const struct forms forms[2], u64 seed, u64 number, struct sequence *s)
 {
 	struct rng r = {.state = seed ^ number * 0xa0761d6478bd642full};
 	struct emitter e = {.rng = &r, .s = s};
@@ -184,15 +184,16 @@ void generate(const struct forms *forms, u64 seed, u64 number, struct sequence *
 	/* a quarter cross into the second page */
 	s->entry = rng_percent(&r, 25) ? PAGE - 1 - rng_below(&r, 300) : rng_below(&r, 2048);
 	s->step = number % 4 == 3;
+	s->compat = number % 8 >= 6;
 	fill_memory(&r, s->memory);
 	fill_state(&r, s);
 	e.at = s->entry;
 	wanted = 1 + rng_below(&r, MAX_UNITS - 2);
 	for (unsigned int tries = 0; s->units < wanted && tries < 100; tries++) {
-		if (rng_below(&r, 400) == 0)
+		if (rng_below(&r, 400) == 0 && !s->compat)
 			emit_privileged(&e);
 		else
-			emit_form(&e, choose_form(&r, forms));
+			emit_form(&e, choose_form(&r, &forms[s->compat]));
 	}
 	s->end = e.at;
 	memcpy(&s->code[s->end], "\x0f\x0b", 2); /* ud2 */
@@ -202,6 +203,10 @@ u32 sequence_undefined(const struct sequence *s, u64 rip)
 {
 	u64 at = rip - CODE_BASE;
 	u32 flags = 0;
+
+	/* a branch to nowhere: which one is not known */
+	if (rip < CODE_BASE || at >= CODE_SIZE)
+		return FLAGS_ARITH;
 
 	for (unsigned int k = 0; k < s->units; k++) {
 		const struct unit *u = &s->unit[k];

@@ -75,7 +75,7 @@ static void map_stage2(void)
 		map_stage2_page(4, CODE_BASE + n * PAGE, m.code + n * PAGE);
 }
 
-static void set_segments(struct hw_arch *a)
+static void set_segments(struct hw_arch *a, bool compat)
 {
 	const struct hw_segment unusable = {.attr = 1u << 16};
 	u64 fs;
@@ -84,6 +84,11 @@ static void set_segments(struct hw_arch *a)
 	for (unsigned int n = 0; n < HW_SREG_COUNT; n++)
 		a->seg[n] = unusable;
 	a->seg[HW_CS] = (struct hw_segment){.limit = ~0u, .attr = 0xa0fb, .selector = 0x33};
+	if (compat) {
+		a->seg[HW_CS] = (struct hw_segment){.limit = ~0u, .attr = 0xc0fb, .selector = 0x23};
+		a->seg[HW_DS] = (struct hw_segment){.limit = ~0u, .attr = 0xc0f3, .selector = 0x2b};
+		a->seg[HW_ES] = a->seg[HW_DS];
+	}
 	a->seg[HW_SS] = (struct hw_segment){.limit = ~0u, .attr = 0xc0f3, .selector = 0x2b};
 	a->seg[HW_TR] = (struct hw_segment){.limit = 0x57, .attr = 0x8b, .selector = 0x40}; /* no I/O bitmap */
 	a->seg[HW_FS].base = fs;
@@ -159,7 +164,7 @@ static void load_state(const struct sequence *sequence)
 	memcpy(a->gpr, s->gpr, sizeof(a->gpr));
 	a->rip = s->rip;
 	a->rflags = s->rflags | 2 | FLAG_IF;
-	set_segments(a);
+	set_segments(a, sequence->compat);
 	memset(&a->xsave, 0, sizeof(a->xsave));
 	memcpy(a->xsave.b, s->fx, XSAVE_SIZE);
 	a->interruptibility = 0;

@@ -19,12 +19,12 @@ struct options {
 };
 
 struct run {
-	struct forms forms;
+	struct forms forms[2];
 	struct sequence *s;
 	struct outcome native, ours;
 	u64 vectors[32];
 	u64 instructions;
-	u64 executed[ZYDIS_MNEMONIC_MAX_VALUE + 1];
+	u64 executed[2][ZYDIS_MNEMONIC_MAX_VALUE + 1];
 	char difference[200];
 };
 
@@ -73,7 +73,7 @@ static void print_code(const struct sequence *s, u64 stop)
 	ZydisFormatter formatter;
 	unsigned int at = s->entry;
 
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	decoder_init(&decoder, s->compat);
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
 	while (at < s->end + 2) {
 		ZydisDecodedInstruction z;
@@ -127,16 +127,19 @@ static void count(struct run *r, const struct unit *u)
 	if (CODE_BASE + u->insn >= r->native.state.rip)
 		return;
 	r->instructions++;
-	r->executed[u->mnemonic]++;
+	r->executed[r->s->compat][u->mnemonic]++;
 }
 
-static void print_missed(const struct run *r)
+static void print_missed(const struct run *r, bool compat)
 {
-	for (size_t k = 0; k < r->forms.mnemonics; k++) {
-		u16 m = r->forms.form[r->forms.by_mnemonic[k].first].mnemonic;
+	const struct forms *f = &r->forms[compat];
 
-		if (!r->executed[m])
-			printf("never completed: %s\n", ZydisMnemonicGetString((ZydisMnemonic)m));
+	for (size_t k = 0; k < f->mnemonics; k++) {
+		u16 m = f->form[f->by_mnemonic[k].first].mnemonic;
+
+		if (!r->executed[compat][m])
+			printf("never completed%s: %s\n", compat ? " in 32-bit code" : "",
+			       ZydisMnemonicGetString((ZydisMnemonic)m));
 	}
 }
 
@@ -146,7 +149,7 @@ static unsigned int run_all(struct run *r, const struct options *o)
 	unsigned int failures = 0;
 
 	for (u64 k = first; k < last && failures < o->failures; k++) {
-		generate(&r->forms, o->seed, k, r->s);
+		generate(r->forms, o->seed, k, r->s);
 		if (o->verbose)
 			print_code(r->s, 0);
 		if (!run_both(r)) {
@@ -211,12 +214,12 @@ int main(int argc, char **argv)
 	r.native.memory = new_image();
 	r.ours.memory = new_image();
 	if (!r.s || !r.native.memory || !r.ours.memory || !(r.s->memory = new_image()) || machine_init() ||
-	    native_init() || forms_build(&r.forms, stdout)) {
+	    native_init() || forms_build(&r.forms[0], false, stdout) || forms_build(&r.forms[1], true, NULL)) {
 		perror("native_diff: cannot set up");
 		return 1;
 	}
-	printf("seed %llu, %zu forms of %zu instructions\n", (unsigned long long)o.seed, r.forms.count,
-	       r.forms.mnemonics);
+	printf("seed %llu, %zu forms of %zu instructions\n", (unsigned long long)o.seed,
+	       r.forms[0].count + r.forms[1].count, r.forms[0].mnemonics + r.forms[1].mnemonics);
 	fflush(stdout);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	failures = run_all(&r, &o);
@@ -227,11 +230,12 @@ int main(int argc, char **argv)
 			printf(" #%u: %llu", v, (unsigned long long)r.vectors[v]);
 	}
 	printf("\n");
-	if (!o.one)
-		print_missed(&r);
+	for (unsigned int compat = 0; compat < 2 && !o.one; compat++)
+		print_missed(&r, compat);
 	printf("%u sequences differ (%.1f s)\n", failures,
 	       (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
 	machine_destroy();
-	forms_free(&r.forms);
+	forms_free(&r.forms[0]);
+	forms_free(&r.forms[1]);
 	return failures != 0;
 }

@@ -14,6 +14,7 @@
 #include "diff.h"
 
 void native_enter(const struct state *initial);
+void native_enter_compat(const struct state *initial);
 void native_leave(void);
 void native_signal(int signo, siginfo_t *info, void *context);
 void native_caught(int signo, siginfo_t *info, void *context);
@@ -88,6 +89,7 @@ void native_caught(int signo, siginfo_t *info, void *context)
 	read_state(u, native.out);
 	u->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)native_leave;
 	u->uc_mcontext.gregs[REG_EFL] = 0x202;
+	u->uc_mcontext.gregs[REG_CSGSFS] = (u->uc_mcontext.gregs[REG_CSGSFS] & ~0xffffll) | 0x33;
 }
 
 static int map_pages(void)
@@ -142,6 +144,9 @@ void native_run(const struct sequence *s, struct outcome *out)
 	out->failure = NULL;
 	native.out = out;
 	native.running = true;
-	native_enter(&s->initial);
+	if (s->compat)
+		native_enter_compat(&s->initial);
+	else
+		native_enter(&s->initial);
 	copy_data(out->memory, (const struct image *)DATA_BASE);
 }

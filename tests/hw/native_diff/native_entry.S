@@ -45,6 +45,44 @@ native_enter:
 	jmp	*entry(%rip)
 	.size native_enter, . - native_enter
 
+/* The same into 32-bit code: Linux' __USER32_CS and __USER_DS. */
+	.globl native_enter_compat
+	.type native_enter_compat, @function
+native_enter_compat:
+	pushq	%rbx
+	pushq	%rbp
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	movq	%rsp, saved_rsp(%rip)
+	movl	$0x2b, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	cmpb	$3, 192+512(%rdi)
+	jbe	1f
+	movl	$7, %eax
+	xorl	%edx, %edx
+	xrstor64 192(%rdi)
+	jmp	2f
+1:	fxrstor64 192(%rdi)
+2:
+	movl	128(%rdi), %eax
+	movl	%eax, entry(%rip)
+	movl	$0x23, entry+4(%rip)
+	pushq	136(%rdi)
+	popfq
+	movl	0(%rdi), %eax
+	movl	8(%rdi), %ecx
+	movl	16(%rdi), %edx
+	movl	24(%rdi), %ebx
+	movl	32(%rdi), %esp
+	movl	40(%rdi), %ebp
+	movl	48(%rdi), %esi
+	movl	56(%rdi), %edi
+	ljmpl	*entry(%rip)
+	.size native_enter_compat, . - native_enter_compat
+
 	.type native_leave, @function
 native_leave:
 	movq	saved_rsp(%rip), %rsp

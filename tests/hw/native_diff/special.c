@@ -82,7 +82,7 @@ static u64 plain_address(struct rng *r, unsigned int size)
 static void string_registers(struct emitter *e, const struct special *sp)
 {
 	unsigned int size = sp->z->operand_width / 8, count = rng_below(e->rng, rng_percent(e->rng, 10) ? 700 : 20);
-	u64 source = choose_address(e->rng, size), destination = choose_address(e->rng, size);
+	u64 source = choose_address(e, size), destination = choose_address(e, size);
 	bool down = rng_percent(e->rng, 30);
 
 	/* which operand of CMPS is read first is not said */
@@ -171,7 +171,7 @@ static void preset_memory(struct emitter *e, const struct special *sp, u64 value
 
 static void branch_target_in(struct emitter *e, struct special *sp, unsigned int reg)
 {
-	u64 wild = 0x800000000000ull + rng_below(e->rng, 1u << 20);
+	u64 wild = (e->s->compat ? 0x30000000 : 0x800000000000ull) + rng_below(e->rng, 1u << 20);
 	unsigned int constant = put_mov(e, reg, wild);
 
 	if (sp->tame || !rng_percent(e->rng, 4))
@@ -185,7 +185,7 @@ static bool branch_operands(struct emitter *e, struct special *sp)
 
 	if (m == ZYDIS_MNEMONIC_CALL || m == ZYDIS_MNEMONIC_RET) {
 		/* which fault comes first, of the push or of the target, differs */
-		stack = rng_percent(e->rng, 50) ? plain_address(e->rng, 8) : choose_address(e->rng, 8);
+		stack = rng_percent(e->rng, 50) ? plain_address(e->rng, 8) : choose_address(e, 8);
 		sp->tame = !is_plain(stack - 8, 16);
 		put_mov(e, HW_RSP, stack);
 		if (m == ZYDIS_MNEMONIC_RET) {
@@ -219,15 +219,15 @@ static void clear_fxsave_pointers(struct emitter *e, u64 address)
 {
 	put_mov(e, HW_RAX, 0);
 	put_store(e, address + 6, 2);
-	put_store(e, address + 8, 8);
-	put_store(e, address + 16, 8);
+	for (unsigned int n = 8; n < 24; n += 4)
+		put_store(e, address + n, 4);
 	put_store(e, address + 28, 4);
 }
 
 static void preset_fxrstor(struct emitter *e, const struct special *sp)
 {
 	put_mov(e, HW_RAX, sp->address);
-	put_bytes(e, "\x48\x0f\xae\x00", 4); /* fxsave64 [rax] */
+	put_bytes(e, "\x0f\xae\x00", 3); /* fxsave [rax] */
 	clear_fxsave_pointers(e, sp->address);
 }
 
@@ -247,10 +247,25 @@ static bool limit_double_shift(struct emitter *e, const struct special *sp)
 
 static bool stack_operands(struct emitter *e, const struct special *sp)
 {
-	u64 stack = choose_address(e->rng, 8);
+	u64 stack = choose_address(e, 8);
 
 	switch (sp->z->mnemonic) {
+	case ZYDIS_MNEMONIC_POP:
+		if (sp->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    ZydisRegisterGetClass(sp->op[0].reg.value) == ZYDIS_REGCLASS_SEGMENT) {
+			put_mov(e, HW_RAX, selector_value(e->rng));
+			put_store(e, stack, 8);
+		}
+		break;
+	/* how much is written before a fault in the middle is not said */
+	case ZYDIS_MNEMONIC_PUSHA:
+	case ZYDIS_MNEMONIC_PUSHAD:
+	case ZYDIS_MNEMONIC_POPA:
+	case ZYDIS_MNEMONIC_POPAD:
+		stack = DATA_BASE + (rng_percent(e->rng, 90) ? 1 : 6) * PAGE + 64 + rng_below(e->rng, PAGE - 128);
+		break;
 	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFD:
 	case ZYDIS_MNEMONIC_POPFQ:
 		put_mov(e, HW_RAX, flags_value(e->rng));
 		put_store(e, stack, 8);
@@ -258,7 +273,7 @@ static bool stack_operands(struct emitter *e, const struct special *sp)
 	case ZYDIS_MNEMONIC_ENTER:
 		set_immediate(sp, 0, rng_below(e->rng, 256));
 		set_immediate(sp, 1, rng_below(e->rng, rng_percent(e->rng, 50) ? 2 : 40));
-		put_mov(e, HW_RBP, choose_address(e->rng, 8));
+		put_mov(e, HW_RBP, choose_address(e, 8));
 		break;
 	case ZYDIS_MNEMONIC_LEAVE:
 		put_mov(e, HW_RBP, stack);
@@ -308,7 +323,9 @@ bool special_before(struct emitter *e, struct special *sp)
 	if (is_string(m) || ((m == ZYDIS_MNEMONIC_MOVSD || m == ZYDIS_MNEMONIC_CMPSD) &&
 			     sp->z->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)) {
 		string_registers(e, sp);
-		return true;
+		/* both operands fault */
+		return !is_compare(m) || (sp->z->address_width != 16 &&
+					  !(e->s->compat && sp->z->attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS));
 	}
 	if (is_gather(m)) {
 		gather_indices(e, sp);
@@ -317,8 +334,14 @@ bool special_before(struct emitter *e, struct special *sp)
 	switch (m) {
 	case ZYDIS_MNEMONIC_PUSH:
 	case ZYDIS_MNEMONIC_POP:
+	case ZYDIS_MNEMONIC_PUSHA:
+	case ZYDIS_MNEMONIC_PUSHAD:
+	case ZYDIS_MNEMONIC_POPA:
+	case ZYDIS_MNEMONIC_POPAD:
 	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_PUSHFD:
 	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_POPFD:
 	case ZYDIS_MNEMONIC_POPF:
 	case ZYDIS_MNEMONIC_POPFQ:
 	case ZYDIS_MNEMONIC_ENTER:
@@ -341,12 +364,14 @@ bool special_before(struct emitter *e, struct special *sp)
 	case ZYDIS_MNEMONIC_BSWAP:
 		return sp->op[0].size != 16; /* undefined, SDM 2A BSWAP */
 	case ZYDIS_MNEMONIC_XLAT:
-		put_mov(e, HW_RBX, upper_half(e, sp, source_offset(sp, choose_address(e->rng, 1) - 128)));
+		put_mov(e, HW_RBX, upper_half(e, sp, source_offset(sp, choose_address(e, 1) - 128)));
 		return true;
 	/* whether a mask of zeros suppresses faults, and what they leave behind, differs (SDM 2B MASKMOVQ) */
 	case ZYDIS_MNEMONIC_MASKMOVQ:
 	case ZYDIS_MNEMONIC_MASKMOVDQU:
 	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+		if (sp->z->address_width == 16 || (e->s->compat && sp->z->attributes & ZYDIS_ATTRIB_HAS_SEGMENT))
+			return false;
 		e->s->unit[e->s->units].vector_memory = true;
 		put_mov(e, HW_RDI, upper_half(e, sp, source_offset(sp, plain_address(e->rng, 16))));
 		return true;
@@ -396,7 +421,7 @@ void special_after(struct emitter *e, struct special *sp)
 	put_skipped(e);
 	target = CODE_BASE + e->at;
 	if (sp->patch)
-		memcpy(&e->s->code[sp->patch], &target, 8);
+		memcpy(&e->s->code[sp->patch], &target, word_size(e->s));
 }
 
 /* ---------------------------------------------------------------- not for user code */
