@@ -8,6 +8,8 @@
 enum { RBR_THR_DLL, IER_DLM, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 
 #define FIFO_SIZE 16u
+/* Status reads in a row, nothing being sent, that show a guest that polls for input. */
+#define POLLING	  16u
 
 #define IER_RDA	 0x01u
 #define IER_THRE 0x02u
@@ -44,6 +46,7 @@ struct uart {
 	uint8_t modem_delta; /* MSR 3:0 */
 	bool overrun, thre_pending, irq;
 	bool was_full;
+	unsigned int status_reads;
 	uint8_t rx[FIFO_SIZE];
 	unsigned int rx_head, rx_count;
 };
@@ -51,6 +54,17 @@ struct uart {
 static unsigned int capacity(const struct uart *u)
 {
 	return u->fcr & FCR_ENABLE ? FIFO_SIZE : 1;
+}
+
+/*
+ * Input waits outside until the guest shows that it listens: a driver that opens the port clears the FIFO, and what a pipe
+ * delivered before that would be lost.
+ */
+static size_t room(const struct uart *u)
+{
+	bool listening = (u->ier & IER_RDA) || u->status_reads >= POLLING;
+
+	return listening && u->rx_count < capacity(u) ? capacity(u) - u->rx_count : 0;
 }
 
 static unsigned int trigger_level(const struct uart *u)
@@ -117,7 +131,11 @@ static uint8_t read_iir(struct uart *u)
 
 static uint8_t read_lsr(struct uart *u)
 {
-	uint8_t lsr = LSR_THRE | LSR_TEMT | (u->rx_count ? LSR_DR : 0) | (u->overrun ? LSR_OE : 0);
+	uint8_t lsr;
+
+	if (u->status_reads < POLLING)
+		u->status_reads++;
+	lsr = LSR_THRE | LSR_TEMT | (u->rx_count ? LSR_DR : 0) | (u->overrun ? LSR_OE : 0);
 
 	u->overrun = false;
 	return lsr;
@@ -157,19 +175,27 @@ static uint8_t read_register(struct uart *u, unsigned int reg)
 	}
 }
 
+/* True: the host is to be told that there is room. */
+static bool leave(struct uart *u)
+{
+	bool tell = u->was_full && room(u);
+
+	if (tell)
+		u->was_full = false;
+	update_irq(u);
+	return tell;
+}
+
 uint8_t uart_read(struct uart *u, unsigned int reg)
 {
-	bool room;
 	uint8_t value;
+	bool tell;
 
 	pthread_mutex_lock(&u->lock);
 	value = read_register(u, reg);
-	update_irq(u);
-	room = u->was_full && u->rx_count < capacity(u);
-	if (room)
-		u->was_full = false;
+	tell = leave(u);
 	pthread_mutex_unlock(&u->lock);
-	if (room)
+	if (tell)
 		u->host.room(u->host.opaque);
 	return value;
 }
@@ -178,6 +204,7 @@ uint8_t uart_read(struct uart *u, unsigned int reg)
 static bool write_thr(struct uart *u, uint8_t value)
 {
 	u->thre_pending = true;
+	u->status_reads = 0;
 	if (u->mcr & MCR_LOOP) {
 		receive(u, value);
 		return false;
@@ -243,25 +270,27 @@ static bool write_register(struct uart *u, unsigned int reg, uint8_t value)
 
 void uart_write(struct uart *u, unsigned int reg, uint8_t value)
 {
-	bool out;
+	bool out, tell;
 
 	pthread_mutex_lock(&u->lock);
 	out = write_register(u, reg, value);
-	update_irq(u);
+	tell = leave(u);
 	pthread_mutex_unlock(&u->lock);
+	if (tell)
+		u->host.room(u->host.opaque);
 	if (out)
 		u->host.output(u->host.opaque, value);
 }
 
 size_t uart_room(struct uart *u)
 {
-	size_t room;
+	size_t n;
 
 	pthread_mutex_lock(&u->lock);
-	room = u->rx_count < capacity(u) ? capacity(u) - u->rx_count : 0;
-	u->was_full = !room;
+	n = room(u);
+	u->was_full = !n;
 	pthread_mutex_unlock(&u->lock);
-	return room;
+	return n;
 }
 
 void uart_input(struct uart *u, const uint8_t *bytes, size_t n)
