@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hw/debug.h"
@@ -55,10 +56,12 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 
 void kvm_vcpu_sleep(struct kvm_vcpu *vcpu, u32 seen)
 {
+	/* A wait with a timeout is never restarted behind a signal handler (signal(7)), whatever its SA_RESTART says. */
+	static const struct timespec an_hour = { .tv_sec = 3600 };
+
 	atomic_store(&vcpu->sleeping, true);
-	/* A signal handler that calls softcvm_interrupt() changes `wake`, so a restarted wait ends too. */
 	if (atomic_load(&vcpu->wake) == seen)
-		syscall(SYS_futex, &vcpu->wake, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+		syscall(SYS_futex, &vcpu->wake, FUTEX_WAIT_PRIVATE, seen, &an_hour, NULL, 0);
 	atomic_store(&vcpu->sleeping, false);
 }
 
