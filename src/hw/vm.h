@@ -16,7 +16,7 @@
 struct code_frame {
 	struct code_frame *next;
 	u64 page;
-	u64 granules;  /* one bit for each CODE_GRANULE bytes; read without the lock */
+	u64 granules;	/* one bit for each CODE_GRANULE bytes; read without the lock */
 	bool protected; /* no vCPU has it in its write TLB */
 };
 

@@ -10,11 +10,14 @@ struct binder {
 	const struct decoded_block *d;
 	struct op *ops;
 	unsigned int count;
-	struct { unsigned int op, insn; } kept[BLOCK_MAX_INSNS]; /* ops that need their struct insn */
+	struct {
+		unsigned int op, insn;
+	} kept[BLOCK_MAX_INSNS]; /* ops that need their struct insn */
 	unsigned int kept_count;
 };
 
-/* Modes in which a linear address is the instruction pointer, so that blocks may be linked and put into the jump cache. */
+/* Modes in which a linear address is the instruction pointer, so that blocks may be linked and put into the jump cache.
+ */
 static bool flat_code(u32 mode)
 {
 	return mode & MODE_CS64 || (mode & MODE_CS32 && mode & MODE_FLAT);
@@ -159,7 +162,8 @@ static bool sizes_are_regular(const struct insn *i)
 {
 	for (unsigned int k = 0; k < i->nops; k++) {
 		unsigned int size = i->op[k].size;
-		bool sized = i->op[k].kind == OPND_GPR || (i->op[k].kind == OPND_MEM && i->mnemonic != ZYDIS_MNEMONIC_LEA);
+		bool sized =
+			i->op[k].kind == OPND_GPR || (i->op[k].kind == OPND_MEM && i->mnemonic != ZYDIS_MNEMONIC_LEA);
 
 		if (sized && size != 1 && size != 2 && size != 4 && size != 8)
 			return false;
@@ -187,8 +191,8 @@ static op_fn hot_handler(const struct insn *i, enum form form, u32 mode)
 {
 	typedef op_fn (*chooser)(const struct insn *i, enum form form);
 	static const chooser choosers[] = {
-		exec_mov_handler, exec_alu_handler, exec_unary_handler, exec_shift_handler,
-		exec_cond_handler, exec_mul_handler, exec_bit_handler, exec_bmi_handler, exec_lock_handler,
+		exec_mov_handler, exec_alu_handler, exec_unary_handler, exec_shift_handler, exec_cond_handler,
+		exec_mul_handler, exec_bit_handler, exec_bmi_handler,	exec_lock_handler,
 	};
 	op_fn h;
 
@@ -232,8 +236,8 @@ static op_fn refusal(const struct insn *i, u32 mode)
 
 static bool is_branch(const struct insn *i)
 {
-	return jcc_condition(i->mnemonic) >= 0 || i->mnemonic == ZYDIS_MNEMONIC_JMP || i->mnemonic == ZYDIS_MNEMONIC_CALL ||
-	       i->mnemonic == ZYDIS_MNEMONIC_RET;
+	return jcc_condition(i->mnemonic) >= 0 || i->mnemonic == ZYDIS_MNEMONIC_JMP ||
+	       i->mnemonic == ZYDIS_MNEMONIC_CALL || i->mnemonic == ZYDIS_MNEMONIC_RET;
 }
 
 bool insn_ends_block(const struct insn *i)
@@ -247,8 +251,36 @@ static struct op *append(struct binder *b, op_fn handler)
 {
 	struct op *o = &b->ops[b->count++];
 
-	*o = (struct op){ .handler = handler };
+	*o = (struct op){.handler = handler};
 	return o;
+}
+
+/* May the handler continue in op_generic()? Those that only compute in registers do not. */
+static bool needs_insn(const struct insn *i, op_fn handler)
+{
+	if (handler == op_generic || handler == op_unimplemented || i->nops == 0)
+		return true;
+	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_LEA:
+	case ZYDIS_MNEMONIC_NOP:
+		return false;
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
+	case ZYDIS_MNEMONIC_CALL:
+	case ZYDIS_MNEMONIC_RET:
+	case ZYDIS_MNEMONIC_DIV:
+	case ZYDIS_MNEMONIC_IDIV:
+		return true;
+	case ZYDIS_MNEMONIC_JMP:
+		return i->op[0].kind != OPND_IMM;
+	default:
+		break;
+	}
+	for (unsigned int k = 0; k < i->nops; k++) {
+		if (i->op[k].kind == OPND_MEM)
+			return true;
+	}
+	return false;
 }
 
 static void bind_insn(struct binder *b, unsigned int n)
@@ -268,6 +300,8 @@ static void bind_insn(struct binder *b, unsigned int n)
 		o->handler = hot_handler(i, form, b->d->mode);
 	if (!o->handler)
 		o->handler = op_generic;
+	if (!needs_insn(i, o->handler))
+		return;
 	b->kept[b->kept_count].op = b->count - 1;
 	b->kept[b->kept_count].insn = n;
 	b->kept_count++;
@@ -332,7 +366,7 @@ static void fuse(struct binder *b, unsigned int compare)
 {
 	const struct insn *i = &b->d->insn[compare];
 	struct op *o = &b->ops[b->count - 1];
-	struct op scratch = { 0 };
+	struct op scratch = {0};
 	op_fn h;
 
 	if (!is_hot(o) || i->lock)
@@ -358,7 +392,7 @@ _Static_assert(sizeof(struct insn) % 8 == 0, "op.insn counts in units of 8 bytes
 
 size_t bind_block(const struct decoded_block *d, struct op *ops)
 {
-	struct binder b = { .d = d, .ops = ops };
+	struct binder b = {.d = d, .ops = ops};
 	unsigned int last = d->count ? d->count - 1 : 0;
 	struct op *o;
 

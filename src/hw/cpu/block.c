@@ -28,7 +28,8 @@ int block_cache_create(struct hw_cpu *c)
 		return -ENOMEM;
 	b->hash = calloc(HASH_SIZE, sizeof(*b->hash));
 	b->by_page = calloc(HASH_SIZE, sizeof(*b->by_page));
-	b->arena = mmap(NULL, BLOCK_ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	b->arena = mmap(NULL, BLOCK_ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			0);
 	if (!b->hash || !b->by_page || b->arena == MAP_FAILED) {
 		if (b->arena != MAP_FAILED)
 			munmap(b->arena, BLOCK_ARENA_SIZE);
@@ -108,7 +109,7 @@ static void note_jump_page(struct hw_cpu *c, u64 rip)
 
 static void remember_jump(struct hw_cpu *c, u64 rip, u32 mode, const struct block *b)
 {
-	c->jump_cache[jump_index(rip)] = (struct jump_entry){ jump_tag(c, rip, salt_of(mode)), b->ops };
+	c->jump_cache[jump_index(rip)] = (struct jump_entry){jump_tag(c, rip, salt_of(mode)), b->ops};
 	note_jump_page(c, rip);
 	if (b->second)
 		note_jump_page(c, rip + HW_PAGE_SIZE);
@@ -145,7 +146,8 @@ static void drop_block(struct hw_cpu *c, struct block *b)
 	c->counters.blocks_dropped++;
 }
 
-/* A block of two pages is in the lists of both, in the second's through page_next[1]; dropped ones leave as lists are walked. */
+/* A block of two pages is in the lists of both, in the second's through page_next[1]; dropped ones leave as lists are
+ * walked. */
 static void drop_in_page(struct hw_cpu *c, u64 page, u64 start, u64 end)
 {
 	unsigned int bucket = page_hash(page);
@@ -373,7 +375,8 @@ static int decode_at(struct hw_cpu *c, struct source *s, struct decoded_block *d
 
 static struct block *allocate(struct hw_cpu *c, size_t code)
 {
-	size_t most = offsetof(struct block, ops) + BLOCK_MAX_OPS * sizeof(struct op) + BLOCK_MAX_INSNS * sizeof(struct insn) + code;
+	size_t most = offsetof(struct block, ops) + BLOCK_MAX_OPS * sizeof(struct op) +
+		      BLOCK_MAX_INSNS * sizeof(struct insn) + code;
 	struct block_cache *b = c->blocks;
 
 	if (b->used + most > BLOCK_ARENA_SIZE)
@@ -422,8 +425,8 @@ static struct block *make_block(struct hw_cpu *c, const struct source *s, const 
 
 static int build(struct hw_cpu *c, u64 lin, u64 host, u32 mode, struct block **out)
 {
-	struct decoded_block d = { .mode = mode };
-	struct source s = { .lin = lin, .host = host };
+	struct decoded_block d = {.mode = mode};
+	struct source s = {.lin = lin, .host = host};
 	struct block *b;
 	size_t used;
 	int r;
@@ -436,8 +439,8 @@ static int build(struct hw_cpu *c, u64 lin, u64 host, u32 mode, struct block **o
 			return r;
 		b = make_block(c, &s, &d, used);
 		mark = (size_t)((u8 *)b - c->blocks->arena);
-		if (code_claim(c, b->host, b->size_first) && (!b->second || code_claim(c, b->second, b->size - b->size_first)) &&
-		    matches_memory(b))
+		if (code_claim(c, b->host, b->size_first) &&
+		    (!b->second || code_claim(c, b->second, b->size - b->size_first)) && matches_memory(b))
 			break;
 		c->blocks->used = mark;
 		/* a claim processes requests: the translation may be another one now */

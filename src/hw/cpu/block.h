@@ -3,17 +3,17 @@
  * block: decoded code of one vCPU, and how it follows memory.
  *
  * A block is keyed by the host address of its first byte and the mode bits, so it serves every virtual address at which
- * the code is mapped. Blocks live in an arena that is emptied as a whole when it is full; a dropped block stays in place
- * until then, with a first op that leaves, so that whoever still points at it does no harm.
+ * the code is mapped. Blocks live in an arena that is emptied as a whole when it is full; a dropped block stays in
+ * place until then, with a first op that leaves, so that whoever still points at it does no harm.
  *
- * Coherence. A frame that carries code of any vCPU is in the vm's table (code.c) with a bit for each 64 bytes, and is in no
- * write TLB. A store to it drops the writer's own blocks at once and posts the range to the other vCPUs, which drop theirs
- * at the next block end. Since the request word is set before any later store of the writer becomes visible, no vCPU can
- * see such a store and still begin a block of the old code.
+ * Coherence. A frame that carries code of any vCPU is in the vm's table (code.c) with a bit for each 64 bytes, and is
+ * in no write TLB. A store to it drops the writer's own blocks at once and posts the range to the other vCPUs, which
+ * drop theirs at the next block end. Since the request word is set before any later store of the writer becomes
+ * visible, no vCPU can see such a store and still begin a block of the old code.
  *
- * Memory that others write (the client, its devices) is not seen: after hw_cpu_check_code() every block compares its bytes
- * with memory when it is next entered. For that the blocks entered since the last time (`active`) get op_validate as their
- * first handler: the cost is theirs alone, links and the jump cache stay as they are.
+ * Memory that others write (the client, its devices) is not seen: after hw_cpu_check_code() every block compares its
+ * bytes with memory when it is next entered. For that the blocks entered since the last time (`active`) get op_validate
+ * as their first handler: the cost is theirs alone, links and the jump cache stay as they are.
  *
  * Everything here belongs to the vCPU's thread but for the queue and the sequence numbers.
  */
@@ -23,14 +23,14 @@
 
 #include "hw/cpu/op.h"
 
-#define BLOCK_MAX_INSNS 64
-#define BLOCK_ARENA_SIZE ((size_t)16 << 20)
-#define BLOCK_HASH_BITS 15
-#define CODE_QUEUE_SIZE 64
+#define BLOCK_MAX_INSNS	 64
+#define BLOCK_ARENA_SIZE ((size_t)24 << 20)
+#define BLOCK_HASH_BITS	 15
+#define CODE_QUEUE_SIZE	 64
 
 struct block {
-	u16 size;	/* bytes of code */
-	u16 size_first; /* of these in the first page */
+	u16 size;	 /* bytes of code */
+	u16 size_first;	 /* of these in the first page */
 	u32 code_offset; /* the bytes themselves, from the block */
 	bool dropped;
 	op_fn first_handler;
@@ -55,10 +55,10 @@ struct code_message {
 
 struct block_cache {
 	/* why dispatch() returned */
-	int result;	   /* EXEC_OK, EXEC_FAULT, EXEC_EXIT */
+	int result; /* EXEC_OK, EXEC_FAULT, EXEC_EXIT */
 	unsigned int insn_len;
-	struct op *link;   /* what block_find() finds is the target of this one */
-	bool leave;	   /* the instruction in progress dropped blocks of this vCPU: do not continue the block */
+	struct op *link; /* what block_find() finds is the target of this one */
+	bool leave;	 /* the instruction in progress dropped blocks of this vCPU: do not continue the block */
 
 	u64 passed_breakpoint; /* where the debugger let execution go on */
 
@@ -68,7 +68,7 @@ struct block_cache {
 	size_t used;
 	struct block **hash;	 /* by host address and mode */
 	struct block **by_page;	 /* by page, through page_next */
-	u64 jump_pages[64]; /* hashed: pages that may be in the jump cache */
+	u64 jump_pages[64];	 /* hashed: pages that may be in the jump cache */
 	ZydisDecoder decoder[3]; /* 16, 32, 64 bit */
 	ZydisDecoder compat[2];	 /* 16 and 32 bit in long mode */
 
@@ -77,7 +77,7 @@ struct block_cache {
 	struct code_message queue[CODE_QUEUE_SIZE];
 	unsigned int queued;
 	bool queue_overflow;
-	u64 posted, processed; /* of the queue; atomic */
+	u64 posted, processed;	      /* of the queue; atomic */
 	u64 flush_wanted, flush_done; /* hw_vm_flush(); atomic */
 };
 
@@ -119,7 +119,7 @@ static inline struct block *block_of(const struct op *first)
 }
 
 /* code.c */
-/* Announces code in [start, start + size) of one page; when it returns, no vCPU can write there unseen. false: a write came
- * in between, so the bytes must be read again. */
+/* Announces code in [start, start + size) of one page; when it returns, no vCPU can write there unseen. false: a write
+ * came in between, so the bytes must be read again. */
 bool code_claim(struct hw_cpu *c, u64 start, u64 size);
 void code_queue_process(struct hw_cpu *c);

@@ -2,8 +2,8 @@
 /*
  * code: which frames of a vm carry decoded code, and the messages by which vCPUs keep theirs current (see block.h).
  *
- * vm->code_lock protects the table's structure and the transitions of a frame; a writer posts the range to all vCPUs and
- * clears its bits in one critical section, so that a vCPU that decodes the new bytes sets its bits afterwards.
+ * vm->code_lock protects the table's structure and the transitions of a frame; a writer posts the range to all vCPUs
+ * and clears its bits in one critical section, so that a vCPU that decodes the new bytes sets its bits afterwards.
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@
 
 static u64 granules(u64 start, u64 size)
 {
-	unsigned int first = (start & ~HW_PAGE_MASK) / CODE_GRANULE, last = ((start & ~HW_PAGE_MASK) + size - 1) / CODE_GRANULE;
+	unsigned int first = (start & ~HW_PAGE_MASK) / CODE_GRANULE,
+		     last = ((start & ~HW_PAGE_MASK) + size - 1) / CODE_GRANULE;
 
 	return ~0ull << first & ~0ull >> (63 - last);
 }
@@ -61,7 +62,7 @@ static u64 post(struct hw_cpu *to, enum code_message_kind kind, u64 start, u64 s
 
 	pthread_mutex_lock(&b->queue_lock);
 	if (b->queued < CODE_QUEUE_SIZE)
-		b->queue[b->queued++] = (struct code_message){ start, size, kind };
+		b->queue[b->queued++] = (struct code_message){start, size, kind};
 	else
 		b->queue_overflow = true;
 	seq = ++b->posted;
@@ -106,7 +107,8 @@ void code_queue_process(struct hw_cpu *c)
 
 static void wait_for(struct hw_cpu *c, struct hw_cpu *other, u64 seq)
 {
-	/* One that is outside hw_cpu_run() handles its requests when it enters; while we wait, we serve others' like it. */
+	/* One that is outside hw_cpu_run() handles its requests when it enters; while we wait, we serve others' like
+	 * it. */
 	while (__atomic_load_n(&other->blocks->processed, __ATOMIC_ACQUIRE) < seq &&
 	       __atomic_load_n(&other->in_run, __ATOMIC_SEQ_CST)) {
 		u32 mine = __atomic_load_n(&c->request, __ATOMIC_ACQUIRE) & (REQ_CODE_DROP | REQ_TLB_FLUSH);

@@ -186,8 +186,8 @@ static void set_prefixes(struct insn *i, const ZydisDecodedInstruction *z)
 		i->rep = true;
 }
 
-/* Implicit operands that Intel's syntax shows (AL, CL, 1) count as operands; hidden ones do not, except that they tell the
- * segment of a string instruction's source. */
+/* Implicit operands that Intel's syntax shows (AL, CL, 1) count as operands; hidden ones do not, except that they tell
+ * the segment of a string instruction's source. */
 static void set_operands(struct insn *i, const ZydisDecodedInstruction *z, const ZydisDecodedOperand *ops)
 {
 	unsigned int immediates = 0;
@@ -222,7 +222,8 @@ enum decode_status decode_insn(struct block_cache *b, u32 mode, const u8 *bytes,
 		return DECODE_BAD;
 	/* Zydis knows the VEX forms of the bit counts too, which only a coprocessor has. */
 	if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
-	    (z.mnemonic == ZYDIS_MNEMONIC_TZCNT || z.mnemonic == ZYDIS_MNEMONIC_LZCNT || z.mnemonic == ZYDIS_MNEMONIC_POPCNT))
+	    (z.mnemonic == ZYDIS_MNEMONIC_TZCNT || z.mnemonic == ZYDIS_MNEMONIC_LZCNT ||
+	     z.mnemonic == ZYDIS_MNEMONIC_POPCNT))
 		return DECODE_BAD;
 	*out = (struct insn){
 		.mnemonic = (u16)z.mnemonic,
@@ -238,7 +239,8 @@ enum decode_status decode_insn(struct block_cache *b, u32 mode, const u8 *bytes,
 		.opcode = z.opcode,
 		.modrm = (u8)(z.raw.modrm.mod << 6 | z.raw.modrm.reg << 3 | z.raw.modrm.rm),
 	};
-	/* Zydis has one name for a string and an SSE instruction, twice: the SSE one goes by the name of its VEX form. */
+	/* Zydis has one name for a string and an SSE instruction, twice: the SSE one goes by the name of its VEX form.
+	 */
 	if (z.opcode_map == ZYDIS_OPCODE_MAP_0F && z.mnemonic == ZYDIS_MNEMONIC_MOVSD)
 		out->mnemonic = ZYDIS_MNEMONIC_VMOVSD;
 	else if (z.opcode_map == ZYDIS_OPCODE_MAP_0F && z.mnemonic == ZYDIS_MNEMONIC_CMPSD)

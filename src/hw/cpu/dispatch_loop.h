@@ -6,21 +6,21 @@
 #pragma once
 
 #define HANDLER(name) const struct op *name(const struct op *o, struct hw_cpu *c, u64 fres, u64 faux)
-#define NEXT(to)                                                                                                      \
-	do {                                                                                                          \
-		c->flags = (struct hw_flags){ fres, faux };                                                           \
-		return (to);                                                                                          \
+#define NEXT(to)                                                                                                       \
+	do {                                                                                                           \
+		c->flags = (struct hw_flags){fres, faux};                                                              \
+		return (to);                                                                                           \
 	} while (0)
 #define CONTINUE_IN(fn, at) return fn((at), c, fres, faux)
-#define LEAVE()                                                                                                       \
-	do {                                                                                                          \
-		c->flags = (struct hw_flags){ fres, faux };                                                           \
-		return NULL;                                                                                          \
+#define LEAVE()                                                                                                        \
+	do {                                                                                                           \
+		c->flags = (struct hw_flags){fres, faux};                                                              \
+		return NULL;                                                                                           \
 	} while (0)
 
-#define dispatch(first, cpu)                                                                                          \
-	do {                                                                                                          \
-		const struct op *op_ = (first);                                                                       \
-		while (op_)                                                                                           \
-			op_ = op_->handler(op_, (cpu), (cpu)->flags.res, (cpu)->flags.aux);                           \
+#define dispatch(first, cpu)                                                                                           \
+	do {                                                                                                           \
+		const struct op *op_ = (first);                                                                        \
+		while (op_)                                                                                            \
+			op_ = op_->handler(op_, (cpu), (cpu)->flags.res, (cpu)->flags.aux);                            \
 	} while (0)

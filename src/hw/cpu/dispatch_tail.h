@@ -6,18 +6,18 @@
 #pragma once
 
 #define HANDLER(name) void name(const struct op *o, struct hw_cpu *c, u64 fres, u64 faux)
-#define NEXT(to)                                                                                                      \
-	do {                                                                                                          \
-		const struct op *next_ = (to);                                                                        \
-		return next_->handler(next_, c, fres, faux);                                                          \
+#define NEXT(to)                                                                                                       \
+	do {                                                                                                           \
+		const struct op *next_ = (to);                                                                         \
+		return next_->handler(next_, c, fres, faux);                                                           \
 	} while (0)
 /* The same instruction (or link) in another handler. */
 #define CONTINUE_IN(fn, at) return fn((at), c, fres, faux)
 /* Back to hw_cpu_run(). */
-#define LEAVE()                                                                                                       \
-	do {                                                                                                          \
-		c->flags = (struct hw_flags){ fres, faux };                                                           \
-		return;                                                                                               \
+#define LEAVE()                                                                                                        \
+	do {                                                                                                           \
+		c->flags = (struct hw_flags){fres, faux};                                                              \
+		return;                                                                                                \
 	} while (0)
 
 static inline void dispatch(const struct op *o, struct hw_cpu *c)

@@ -10,12 +10,12 @@
 #define RSP GPR_OFFSET(HW_RSP)
 #define RBP GPR_OFFSET(HW_RBP)
 
-#define JCC(cc, ...)                                                                                                  \
-	static HANDLER(jcc_##cc)                                                                                      \
-	{                                                                                                             \
-		if (lazy_condition(cc, fres, faux))                                                                   \
-			BRANCH(o + 1);                                                                                \
-		BRANCH(o + 2);                                                                                        \
+#define JCC(cc, ...)                                                                                                   \
+	static HANDLER(jcc_##cc)                                                                                       \
+	{                                                                                                              \
+		if (lazy_condition(cc, fres, faux))                                                                    \
+			BRANCH(o + 1);                                                                                 \
+		BRANCH(o + 2);                                                                                         \
 	}
 CONDITIONS(JCC)
 
@@ -34,8 +34,8 @@ static HANDLER(call_rel)
 	COLD_ENDS;
 }
 
-/* A target that is not canonical never hits the jump cache; hw_cpu_run() raises the #GP. For CALL the push must not have
- * happened then (SDM 2A CALL), so op_generic() executes it. */
+/* A target that is not canonical never hits the jump cache; hw_cpu_run() raises the #GP. For CALL the push must not
+ * have happened then (SDM 2A CALL), so op_generic() executes it. */
 static inline bool canonical(u64 rip)
 {
 	return (u64)((s64)(rip << 16) >> 16) == rip;
@@ -62,35 +62,35 @@ static HANDLER(jmp_r)
 	JUMP(o + 1, target);
 }
 
-#define BRANCH_MEM(ea)                                                                                                \
-	static HANDLER(call_##ea)                                                                                     \
-	{                                                                                                             \
-		u64 rsp = REG(8, RSP) - 8, target;                                                                    \
-		LOAD(8, EA_##ea(o), target);                                                                          \
-		if (unlikely(!canonical(target)))                                                                     \
-			goto slow;                                                                                    \
-		STORE(8, rsp, c->arch.rip + o->ip + o->len);                                                          \
-		REG(8, RSP) = rsp;                                                                                    \
-		JUMP(o + 1, target);                                                                                  \
-		COLD_ENDS;                                                                                            \
-	}                                                                                                             \
-	static HANDLER(jmp_##ea)                                                                                      \
-	{                                                                                                             \
-		u64 target;                                                                                           \
-		LOAD(8, EA_##ea(o), target);                                                                          \
-		if (unlikely(!canonical(target)))                                                                     \
-			goto slow;                                                                                    \
-		JUMP(o + 1, target);                                                                                  \
-		COLD_ENDS;                                                                                            \
-	}                                                                                                             \
-	static HANDLER(push_##ea)                                                                                     \
-	{                                                                                                             \
-		u64 rsp = REG(8, RSP) - 8, v;                                                                         \
-		LOAD(8, EA_##ea(o), v);                                                                               \
-		STORE(8, rsp, v);                                                                                     \
-		REG(8, RSP) = rsp;                                                                                    \
-		NEXT(o + 1);                                                                                          \
-		COLD_ENDS;                                                                                            \
+#define BRANCH_MEM(ea)                                                                                                 \
+	static HANDLER(call_##ea)                                                                                      \
+	{                                                                                                              \
+		u64 rsp = REG(8, RSP) - 8, target;                                                                     \
+		LOAD(8, EA_##ea(o), target);                                                                           \
+		if (unlikely(!canonical(target)))                                                                      \
+			goto slow;                                                                                     \
+		STORE(8, rsp, c->arch.rip + o->ip + o->len);                                                           \
+		REG(8, RSP) = rsp;                                                                                     \
+		JUMP(o + 1, target);                                                                                   \
+		COLD_ENDS;                                                                                             \
+	}                                                                                                              \
+	static HANDLER(jmp_##ea)                                                                                       \
+	{                                                                                                              \
+		u64 target;                                                                                            \
+		LOAD(8, EA_##ea(o), target);                                                                           \
+		if (unlikely(!canonical(target)))                                                                      \
+			goto slow;                                                                                     \
+		JUMP(o + 1, target);                                                                                   \
+		COLD_ENDS;                                                                                             \
+	}                                                                                                              \
+	static HANDLER(push_##ea)                                                                                      \
+	{                                                                                                              \
+		u64 rsp = REG(8, RSP) - 8, v;                                                                          \
+		LOAD(8, EA_##ea(o), v);                                                                                \
+		STORE(8, rsp, v);                                                                                      \
+		REG(8, RSP) = rsp;                                                                                     \
+		NEXT(o + 1);                                                                                           \
+		COLD_ENDS;                                                                                             \
 	}
 BRANCH_MEM(bd)
 BRANCH_MEM(bis)
@@ -225,7 +225,7 @@ int jcc_condition(u16 mnemonic)
 op_fn exec_branch_handler(const struct insn *i, enum form form)
 {
 #define ROW(cc, ...) [cc] = jcc_##cc,
-	static const op_fn jcc[16] = { CONDITIONS(ROW) };
+	static const op_fn jcc[16] = {CONDITIONS(ROW)};
 	int cc = jcc_condition(i->mnemonic);
 
 	if (cc >= 0)

@@ -2,37 +2,37 @@
 /* exec_cond: handlers of SETcc and CMOVcc. */
 #include "hw/cpu/op.h"
 
-#define SETCC(cc, ...)                                                                                                \
-	static HANDLER(setcc_##cc)                                                                                    \
-	{                                                                                                             \
-		SET_REG(1, o->dst, lazy_condition(cc, fres, faux));                                                   \
-		NEXT(o + 1);                                                                                          \
+#define SETCC(cc, ...)                                                                                                 \
+	static HANDLER(setcc_##cc)                                                                                     \
+	{                                                                                                              \
+		SET_REG(1, o->dst, lazy_condition(cc, fres, faux));                                                    \
+		NEXT(o + 1);                                                                                           \
 	}
 CONDITIONS(SETCC)
 
 /* A 32-bit CMOV clears the upper half even if nothing is moved; the load happens in any case (SDM 2A CMOVcc). */
-#define CMOV(cc, size)                                                                                                \
-	static HANDLER(cmov_rr_##size##_##cc)                                                                         \
-	{                                                                                                             \
-		UTYPE(size) v = lazy_condition(cc, fres, faux) ? REG(size, o->src) : REG(size, o->dst);               \
-		SET_REG(size, o->dst, v);                                                                             \
-		NEXT(o + 1);                                                                                          \
+#define CMOV(cc, size)                                                                                                 \
+	static HANDLER(cmov_rr_##size##_##cc)                                                                          \
+	{                                                                                                              \
+		UTYPE(size) v = lazy_condition(cc, fres, faux) ? REG(size, o->src) : REG(size, o->dst);                \
+		SET_REG(size, o->dst, v);                                                                              \
+		NEXT(o + 1);                                                                                           \
 	}
-#define CMOV_MEM(cc, size, ea)                                                                                        \
-	static HANDLER(cmov_r_##ea##_##size##_##cc)                                                                   \
-	{                                                                                                             \
-		UTYPE(size) v;                                                                                        \
-		LOAD(size, EA_##ea(o), v);                                                                            \
-		SET_REG(size, o->dst, lazy_condition(cc, fres, faux) ? v : REG(size, o->dst));                        \
-		NEXT(o + 1);                                                                                          \
-		COLD_ENDS;                                                                                            \
+#define CMOV_MEM(cc, size, ea)                                                                                         \
+	static HANDLER(cmov_r_##ea##_##size##_##cc)                                                                    \
+	{                                                                                                              \
+		UTYPE(size) v;                                                                                         \
+		LOAD(size, EA_##ea(o), v);                                                                             \
+		SET_REG(size, o->dst, lazy_condition(cc, fres, faux) ? v : REG(size, o->dst));                         \
+		NEXT(o + 1);                                                                                           \
+		COLD_ENDS;                                                                                             \
 	}
-#define CMOV_ALL(cc, ...)                                                                                             \
-	CMOV(cc, 4)                                                                                                   \
-	CMOV(cc, 8)                                                                                                   \
-	CMOV_MEM(cc, 4, bd)                                                                                           \
-	CMOV_MEM(cc, 8, bd)                                                                                           \
-	CMOV_MEM(cc, 4, bis)                                                                                          \
+#define CMOV_ALL(cc, ...)                                                                                              \
+	CMOV(cc, 4)                                                                                                    \
+	CMOV(cc, 8)                                                                                                    \
+	CMOV_MEM(cc, 4, bd)                                                                                            \
+	CMOV_MEM(cc, 8, bd)                                                                                            \
+	CMOV_MEM(cc, 4, bis)                                                                                           \
 	CMOV_MEM(cc, 8, bis)
 CONDITIONS(CMOV_ALL)
 
@@ -72,11 +72,11 @@ op_fn exec_cond_handler(const struct insn *i, enum form form)
 {
 #define SETCC_ROW(cc, ...) [cc] = setcc_##cc,
 #define CMOV_ROW(cc, name) [cc] = name##_##cc,
-	static const op_fn setcc[16] = { CONDITIONS(SETCC_ROW) };
+	static const op_fn setcc[16] = {CONDITIONS(SETCC_ROW)};
 	static const op_fn cmov[FORM_COUNT][2][16] = {
-		[FORM_RR] = { { CONDITIONS(CMOV_ROW, cmov_rr_4) }, { CONDITIONS(CMOV_ROW, cmov_rr_8) } },
-		[FORM_R_BD] = { { CONDITIONS(CMOV_ROW, cmov_r_bd_4) }, { CONDITIONS(CMOV_ROW, cmov_r_bd_8) } },
-		[FORM_R_BIS] = { { CONDITIONS(CMOV_ROW, cmov_r_bis_4) }, { CONDITIONS(CMOV_ROW, cmov_r_bis_8) } },
+		[FORM_RR] = {{CONDITIONS(CMOV_ROW, cmov_rr_4)}, {CONDITIONS(CMOV_ROW, cmov_rr_8)}},
+		[FORM_R_BD] = {{CONDITIONS(CMOV_ROW, cmov_r_bd_4)}, {CONDITIONS(CMOV_ROW, cmov_r_bd_8)}},
+		[FORM_R_BIS] = {{CONDITIONS(CMOV_ROW, cmov_r_bis_4)}, {CONDITIONS(CMOV_ROW, cmov_r_bis_8)}},
 	};
 	int cc = setcc_condition(i->mnemonic);
 

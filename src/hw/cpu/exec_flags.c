@@ -9,7 +9,7 @@ static HANDLER(pushfq)
 	u64 rsp = REG(8, RSP) - 8;
 	u64 others = c->arch.rflags & ~(u64)(FLAGS_ARITH | FLAG_VM | FLAG_RF);
 
-	STORE(8, rsp, others | flags_to_eflags((struct hw_flags){ fres, faux }) | 2);
+	STORE(8, rsp, others | flags_to_eflags((struct hw_flags){fres, faux}) | 2);
 	REG(8, RSP) = rsp;
 	NEXT(o + 1);
 	COLD_ENDS;
@@ -49,7 +49,7 @@ static HANDLER(cld)
 
 static HANDLER(clc)
 {
-	struct hw_flags f = flags_with_cf((struct hw_flags){ fres, faux }, 0);
+	struct hw_flags f = flags_with_cf((struct hw_flags){fres, faux}, 0);
 
 	fres = f.res;
 	faux = f.aux;
@@ -58,7 +58,7 @@ static HANDLER(clc)
 
 static HANDLER(stc)
 {
-	struct hw_flags f = flags_with_cf((struct hw_flags){ fres, faux }, 1);
+	struct hw_flags f = flags_with_cf((struct hw_flags){fres, faux}, 1);
 
 	fres = f.res;
 	faux = f.aux;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * exec_fused: CMP or TEST together with the Jcc behind it. The flags are kept as always; the branch compares the operands
- * themselves. The Jcc has its own op (o + 1), where execution continues if the comparison took the slow path; the links
- * follow that.
+ * exec_fused: CMP or TEST together with the Jcc behind it. The flags are kept as always; the branch compares the
+ * operands themselves. The Jcc has its own op (o + 1), where execution continues if the comparison took the slow path;
+ * the links follow that.
  */
 #include "hw/cpu/op.h"
 
@@ -70,84 +70,92 @@ static inline __attribute__((always_inline)) bool test_condition(unsigned int cc
 	}
 }
 
-#define CMP_TAIL(cc, size)                                                                                            \
-	do {                                                                                                          \
-		struct hw_flags f = flags_sub(a, b, a - b, size);                                                                              \
-		fres = f.res;                                                                                         \
-		faux = f.aux;                                                                                         \
-		if (cmp_condition(cc, a, b, S(size, a), S(size, b), fres, faux))                                      \
-			BRANCH(o + 2);                                                                                \
-		BRANCH(o + 3);                                                                                        \
+#define CMP_TAIL(cc, size)                                                                                             \
+	do {                                                                                                           \
+		struct hw_flags f = flags_sub(a, b, a - b, size);                                                      \
+		fres = f.res;                                                                                          \
+		faux = f.aux;                                                                                          \
+		if (cmp_condition(cc, a, b, S(size, a), S(size, b), fres, faux))                                       \
+			BRANCH(o + 2);                                                                                 \
+		BRANCH(o + 3);                                                                                         \
 	} while (0)
-#define TEST_TAIL(cc, size)                                                                                           \
-	do {                                                                                                          \
-		fres = (u64)(s64)S(size, a & b);                                                                      \
-		faux = 0;                                                                                             \
-		if (test_condition(cc, (s64)fres))                                                                    \
-			BRANCH(o + 2);                                                                                \
-		BRANCH(o + 3);                                                                                        \
+#define TEST_TAIL(cc, size)                                                                                            \
+	do {                                                                                                           \
+		fres = (u64)(s64)S(size, a & b);                                                                       \
+		faux = 0;                                                                                              \
+		if (test_condition(cc, (s64)fres))                                                                     \
+			BRANCH(o + 2);                                                                                 \
+		BRANCH(o + 3);                                                                                         \
 	} while (0)
 
-#define FUSED_REG(cc, name, TAIL, size)                                                                               \
-	static HANDLER(name##_rr_##size##_##cc)                                                                       \
-	{                                                                                                             \
-		u64 a = REG(size, o->dst), b = REG(size, o->src);                                             \
-		TAIL(cc, size);                                                                                       \
-	}                                                                                                             \
-	static HANDLER(name##_ri_##size##_##cc)                                                                       \
-	{                                                                                                             \
-		u64 a = REG(size, o->dst), b = (UTYPE(size))o->imm64;                                         \
-		TAIL(cc, size);                                                                                       \
+#define FUSED_REG(cc, name, TAIL, size)                                                                                \
+	static HANDLER(name##_rr_##size##_##cc)                                                                        \
+	{                                                                                                              \
+		u64 a = REG(size, o->dst), b = REG(size, o->src);                                                      \
+		TAIL(cc, size);                                                                                        \
+	}                                                                                                              \
+	static HANDLER(name##_ri_##size##_##cc)                                                                        \
+	{                                                                                                              \
+		u64 a = REG(size, o->dst), b = (UTYPE(size))o->imm64;                                                  \
+		TAIL(cc, size);                                                                                        \
 	}
-#define FUSED_MEM(cc, name, TAIL, size, ea, suffix, operand)                                                          \
-	static HANDLER(name##_##ea##_##suffix##_##size##_##cc)                                                        \
-	{                                                                                                             \
-		u64 a, b = operand;                                                                           \
-		LOAD(size, EA_##ea(o), a);                                                                            \
-		TAIL(cc, size);                                                                                       \
-		COLD_ENDS;                                                                                            \
+#define FUSED_MEM(cc, name, TAIL, size, ea, suffix, operand)                                                           \
+	static HANDLER(name##_##ea##_##suffix##_##size##_##cc)                                                         \
+	{                                                                                                              \
+		u64 a, b = operand;                                                                                    \
+		LOAD(size, EA_##ea(o), a);                                                                             \
+		TAIL(cc, size);                                                                                        \
+		COLD_ENDS;                                                                                             \
 	}
-#define FUSED_LOAD(cc, name, TAIL, size, ea)                                                                          \
-	static HANDLER(name##_r_##ea##_##size##_##cc)                                                                 \
-	{                                                                                                             \
-		u64 a = REG(size, o->dst), b;                                                                 \
-		LOAD(size, EA_##ea(o), b);                                                                            \
-		TAIL(cc, size);                                                                                       \
-		COLD_ENDS;                                                                                            \
+#define FUSED_LOAD(cc, name, TAIL, size, ea)                                                                           \
+	static HANDLER(name##_r_##ea##_##size##_##cc)                                                                  \
+	{                                                                                                              \
+		u64 a = REG(size, o->dst), b;                                                                          \
+		LOAD(size, EA_##ea(o), b);                                                                             \
+		TAIL(cc, size);                                                                                        \
+		COLD_ENDS;                                                                                             \
 	}
-#define FUSED_IMMEDIATE(cc, name, TAIL, size, ea)                                                                     \
-	FUSED_MEM(cc, name, TAIL, size, ea, i, (UTYPE(size))(s64)o->imm)
-#define FUSED_REGISTER(cc, name, TAIL, size, ea) FUSED_MEM(cc, name, TAIL, size, ea, r, REG(size, o->src))
+#define FUSED_IMMEDIATE(cc, name, TAIL, size, ea) FUSED_MEM(cc, name, TAIL, size, ea, i, (UTYPE(size))(s64)o->imm)
+#define FUSED_REGISTER(cc, name, TAIL, size, ea)  FUSED_MEM(cc, name, TAIL, size, ea, r, REG(size, o->src))
 
-#define CMP_FUSED(cc, size)                                                                                           \
-	FUSED_REG(cc, cmp, CMP_TAIL, size)                                                                            \
-	FUSED_IMMEDIATE(cc, cmp, CMP_TAIL, size, bd)                                                                  \
-	FUSED_IMMEDIATE(cc, cmp, CMP_TAIL, size, bis)                                                                 \
-	FUSED_REGISTER(cc, cmp, CMP_TAIL, size, bd)                                                                   \
+#define CMP_FUSED(cc, size)                                                                                            \
+	FUSED_REG(cc, cmp, CMP_TAIL, size)                                                                             \
+	FUSED_IMMEDIATE(cc, cmp, CMP_TAIL, size, bd)                                                                   \
+	FUSED_IMMEDIATE(cc, cmp, CMP_TAIL, size, bis)                                                                  \
+	FUSED_REGISTER(cc, cmp, CMP_TAIL, size, bd)                                                                    \
 	FUSED_LOAD(cc, cmp, CMP_TAIL, size, bd)
-#define TEST_FUSED(cc, size)                                                                                          \
-	FUSED_REG(cc, test, TEST_TAIL, size)                                                                          \
+#define TEST_FUSED(cc, size)                                                                                           \
+	FUSED_REG(cc, test, TEST_TAIL, size)                                                                           \
 	FUSED_IMMEDIATE(cc, test, TEST_TAIL, size, bd)
 
-#define FUSED(cc, ...)                                                                                                \
-	CMP_FUSED(cc, 1)                                                                                              \
-	CMP_FUSED(cc, 2)                                                                                              \
-	CMP_FUSED(cc, 4)                                                                                              \
-	CMP_FUSED(cc, 8)                                                                                              \
-	TEST_FUSED(cc, 1)                                                                                             \
-	TEST_FUSED(cc, 4)                                                                                             \
+#define FUSED(cc, ...)                                                                                                 \
+	CMP_FUSED(cc, 1)                                                                                               \
+	CMP_FUSED(cc, 2)                                                                                               \
+	CMP_FUSED(cc, 4)                                                                                               \
+	CMP_FUSED(cc, 8)                                                                                               \
+	TEST_FUSED(cc, 1)                                                                                              \
+	TEST_FUSED(cc, 4)                                                                                              \
 	TEST_FUSED(cc, 8)
 CONDITIONS(FUSED)
 
 #define ROW(cc, name) [cc] = name##_##cc,
-#define CMP_SIZES(name)                                                                                               \
-	{ { CONDITIONS(ROW, name##_1) }, { CONDITIONS(ROW, name##_2) }, { CONDITIONS(ROW, name##_4) },                \
-	  { CONDITIONS(ROW, name##_8) } }
-#define TEST_SIZES(name)                                                                                              \
-	{ { CONDITIONS(ROW, name##_1) }, { NULL }, { CONDITIONS(ROW, name##_4) }, { CONDITIONS(ROW, name##_8) } }
+#define CMP_SIZES(name)                                                                                                \
+	{                                                                                                              \
+		{CONDITIONS(ROW, name##_1)}, {CONDITIONS(ROW, name##_2)}, {CONDITIONS(ROW, name##_4)},                 \
+		{                                                                                                      \
+			CONDITIONS(ROW, name##_8)                                                                      \
+		}                                                                                                      \
+	}
+#define TEST_SIZES(name)                                                                                               \
+	{                                                                                                              \
+		{CONDITIONS(ROW, name##_1)}, {NULL}, {CONDITIONS(ROW, name##_4)},                                      \
+		{                                                                                                      \
+			CONDITIONS(ROW, name##_8)                                                                      \
+		}                                                                                                      \
+	}
 
 static const op_fn fused_cmp[FORM_COUNT][4][16] = {
-	[FORM_RR] = CMP_SIZES(cmp_rr),	   [FORM_RI] = CMP_SIZES(cmp_ri),     [FORM_BD_I] = CMP_SIZES(cmp_bd_i),
+	[FORM_RR] = CMP_SIZES(cmp_rr),	     [FORM_RI] = CMP_SIZES(cmp_ri),	[FORM_BD_I] = CMP_SIZES(cmp_bd_i),
 	[FORM_BIS_I] = CMP_SIZES(cmp_bis_i), [FORM_BD_R] = CMP_SIZES(cmp_bd_r), [FORM_R_BD] = CMP_SIZES(cmp_r_bd),
 };
 static const op_fn fused_test[FORM_COUNT][4][16] = {

@@ -45,7 +45,7 @@ HANDLER(op_generic)
 	u64 page = c->arch.rip;
 	int r;
 
-	c->flags = (struct hw_flags){ fres, faux };
+	c->flags = (struct hw_flags){fres, faux};
 	c->arch.rip = page + o->ip;
 	c->done_next = 0;
 	c->counters.generic_insns++;
@@ -70,7 +70,7 @@ HANDLER(op_one_element)
 
 	if (count == 0 || c->arch.rflags & FLAG_DF)
 		CONTINUE_IN(op_generic, o);
-	c->flags = (struct hw_flags){ fres, faux };
+	c->flags = (struct hw_flags){fres, faux};
 	c->arch.rip = page + o->ip;
 	c->done_next = 0;
 	c->counters.generic_insns++;
@@ -88,15 +88,15 @@ HANDLER(op_one_element)
 	LEAVE();
 }
 
-#define RAISE(name, call)                                                                                             \
-	HANDLER(name)                                                                                                 \
-	{                                                                                                             \
-		int r;                                                                                                \
-		c->arch.rip += o->ip;                                                                                 \
-		c->flags = (struct hw_flags){ fres, faux };                                                           \
-		r = (call);                                                                                           \
-		leave_before(o, c, r, o->len);                                                                        \
-		LEAVE();                                                                                              \
+#define RAISE(name, call)                                                                                              \
+	HANDLER(name)                                                                                                  \
+	{                                                                                                              \
+		int r;                                                                                                 \
+		c->arch.rip += o->ip;                                                                                  \
+		c->flags = (struct hw_flags){fres, faux};                                                              \
+		r = (call);                                                                                            \
+		leave_before(o, c, r, o->len);                                                                         \
+		LEAVE();                                                                                               \
 	}
 RAISE(op_ud, cpu_ud(c))
 RAISE(op_gp, cpu_gp(c, 0))
@@ -140,7 +140,7 @@ HANDLER(op_lookup)
 	const struct op *first;
 	int r;
 
-	c->flags = (struct hw_flags){ fres, faux };
+	c->flags = (struct hw_flags){fres, faux};
 	c->blocks->result = EXEC_OK;
 	if (unlikely(c->debug) || unlikely(c->blocks->leave)) {
 		c->blocks->link = NULL;

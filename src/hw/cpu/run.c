@@ -3,8 +3,8 @@
  * run: hw_cpu_run(), requests, and what kvm calls around them.
  *
  * in_run. A thread that revokes something sets a request and then waits until the vCPU has handled it or is not in
- * hw_cpu_run(). The vCPU sets in_run before it looks at its requests; both sides are sequentially consistent, so either the
- * vCPU sees the request before it uses an old translation, or the other thread sees in_run and waits.
+ * hw_cpu_run(). The vCPU sets in_run before it looks at its requests; both sides are sequentially consistent, so either
+ * the vCPU sees the request before it uses an old translation, or the other thread sees in_run and waits.
  */
 #include <string.h>
 
