@@ -366,11 +366,18 @@ bool special_before(struct emitter *e, struct special *sp)
 	case ZYDIS_MNEMONIC_XLAT:
 		put_mov(e, HW_RBX, upper_half(e, sp, source_offset(sp, choose_address(e, 1) - 128)));
 		return true;
+	/* whether each element wraps at 64K, or the operand as a whole cannot, is not said */
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		return sp->z->address_width != 16;
 	/* whether a mask of zeros suppresses faults, and what they leave behind, differs (SDM 2B MASKMOVQ) */
 	case ZYDIS_MNEMONIC_MASKMOVQ:
 	case ZYDIS_MNEMONIC_MASKMOVDQU:
 	case ZYDIS_MNEMONIC_VMASKMOVDQU:
-		if (sp->z->address_width == 16 || (e->s->compat && sp->z->attributes & ZYDIS_ATTRIB_HAS_SEGMENT))
+		if (sp->z->address_width == 16 || (e->s->compat && m == ZYDIS_MNEMONIC_MASKMOVQ) ||
+		    (e->s->compat && sp->z->attributes & ZYDIS_ATTRIB_HAS_SEGMENT))
 			return false;
 		e->s->unit[e->s->units].vector_memory = true;
 		put_mov(e, HW_RDI, upper_half(e, sp, source_offset(sp, plain_address(e->rng, 16))));
