@@ -20,7 +20,10 @@ void virtio_break(struct virtio_device *dev, const char *why)
 {
 	if (dev->status & STATUS_NEEDS_RESET)
 		return;
-	vmm_error("%s: the guest's driver broke the rules (%s); the device waits for a reset", dev->ops->name, why);
+	/* Once: a driver could fill the host's log. */
+	if (!dev->reported)
+		vmm_error("%s: the guest's driver broke the rules (%s); the device waits for a reset", dev->ops->name, why);
+	dev->reported = true;
 	dev->status |= STATUS_NEEDS_RESET;
 	virtio_interrupt(dev, dev->config_vector, VIRTIO_ISR_CONFIG);
 }

@@ -49,6 +49,7 @@ struct virtio_device {
 	uint32_t feature_select, driver_feature_select;
 	uint16_t queue_select, config_vector;
 	uint8_t status;
+	bool reported; /* that the driver broke the rules */
 	struct virtq queue[VIRTIO_MAX_QUEUES];
 	uint16_t queue_vector[VIRTIO_MAX_QUEUES];
 

@@ -130,7 +130,8 @@ static void destroy(struct virtio_device *dev)
 /* Two machines on one writable image would ruin it. */
 static int open_image(const struct vmm_disk *disk, uint64_t *size)
 {
-	int fd = open(disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	/* O_NONBLOCK: a FIFO is refused, not waited for. */
+	int fd = open(disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	off_t end;
 

@@ -136,10 +136,11 @@ static uint64_t read_isr(struct virtio_device *dev)
 
 static uint32_t read_msix(struct virtio_device *dev, uint32_t offset)
 {
-	const struct virtio_vector *v = &dev->vector[offset / MSIX_ENTRY];
+	const struct virtio_vector *v;
 
 	if (offset / MSIX_ENTRY >= nr_vectors(dev))
 		return 0;
+	v = &dev->vector[offset / MSIX_ENTRY];
 	switch (offset % MSIX_ENTRY / 4) {
 	case 0:
 		return (uint32_t)v->msg.address;
@@ -154,10 +155,11 @@ static uint32_t read_msix(struct virtio_device *dev, uint32_t offset)
 
 static void write_msix(struct virtio_device *dev, uint32_t offset, uint32_t value)
 {
-	struct virtio_vector *v = &dev->vector[offset / MSIX_ENTRY];
+	struct virtio_vector *v;
 
 	if (offset / MSIX_ENTRY >= nr_vectors(dev))
 		return;
+	v = &dev->vector[offset / MSIX_ENTRY];
 	switch (offset % MSIX_ENTRY / 4) {
 	case 0:
 		v->msg.address = (v->msg.address & ~0xffffffffull) | (value & ~3u);
