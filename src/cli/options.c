@@ -122,6 +122,9 @@ static bool parse_memory(const char *text, uint64_t *out)
 	case 'g': case 'G':
 		unit = 1024 * MIB;
 		break;
+	case 't': case 'T':
+		unit = 1024 * 1024 * MIB;
+		break;
 	default:
 		return fail("--memory: '%s' is not a size", text);
 	}

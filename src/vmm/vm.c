@@ -73,7 +73,8 @@ static int add_memory(struct vm *vm)
 
 		err = vm->calls->ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot);
 		if (err) {
-			vmm_error("KVM_SET_USER_MEMORY_REGION: %s", strerror(-err));
+			vmm_error("KVM does not take %llu MiB of memory: %s", (unsigned long long)vm->config->memory_size >> 20,
+				  strerror(-err));
 			return err;
 		}
 	}
