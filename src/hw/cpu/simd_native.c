@@ -58,36 +58,45 @@ const u8 *simd_stub(const struct simd_op *op, const struct insn *i)
 
 /* ---------------------------------------------------------------- calls */
 
-/* RSP moves over the red zone of the function this is inlined in. */
+/*
+ * RSP moves over the red zone of the function this is inlined in. Nothing but the asm stands between the first and the
+ * last use of a register variable: an instrumented access (ThreadSanitizer) is a call, which would change the registers.
+ */
 static inline void call_stub(const u8 *stub, struct simd_regs *r)
 {
-	register __m128i implicit asm("xmm0") = r->implicit;
-	register __m128i dst asm("xmm1") = r->dst;
-	register __m128i src asm("xmm2") = r->src;
-	u64 rcx = r->rcx;
+	__m128i xmm0 = r->implicit, xmm1 = r->dst, xmm2 = r->src;
+	u64 rax = r->rax, rcx = r->rcx, rdx = r->rdx;
+	register __m128i implicit asm("xmm0") = xmm0;
+	register __m128i dst asm("xmm1") = xmm1;
+	register __m128i src asm("xmm2") = xmm2;
 
 	asm volatile("lea -128(%%rsp), %%rsp\n\tcall *%[stub]\n\tlea 128(%%rsp), %%rsp"
 		     : "+x"(implicit), "+x"(dst), "+c"(rcx)
-		     : "x"(src), "a"(r->rax), "d"(r->rdx), [stub] "r"(stub)
+		     : "x"(src), "a"(rax), "d"(rdx), [stub] "r"(stub)
 		     : "cc");
-	r->implicit = implicit;
-	r->dst = dst;
+	xmm0 = implicit;
+	xmm1 = dst;
+	r->implicit = xmm0;
+	r->dst = xmm1;
 	r->rcx = rcx;
 }
 
 static inline void call_stub_eflags(const u8 *stub, struct simd_regs *r)
 {
-	register __m128i implicit asm("xmm0") = r->implicit;
-	register __m128i dst asm("xmm1") = r->dst;
-	register __m128i src asm("xmm2") = r->src;
-	u64 rcx = r->rcx, eflags;
+	__m128i xmm0 = r->implicit, xmm1 = r->dst, xmm2 = r->src;
+	u64 rax = r->rax, rcx = r->rcx, rdx = r->rdx, eflags;
+	register __m128i implicit asm("xmm0") = xmm0;
+	register __m128i dst asm("xmm1") = xmm1;
+	register __m128i src asm("xmm2") = xmm2;
 
 	asm volatile("lea -128(%%rsp), %%rsp\n\tcall *%[stub]\n\tpushfq\n\tpopq %[eflags]\n\tlea 128(%%rsp), %%rsp"
 		     : "+x"(implicit), "+x"(dst), "+c"(rcx), [eflags] "=&r"(eflags)
-		     : "x"(src), "a"(r->rax), "d"(r->rdx), [stub] "r"(stub)
+		     : "x"(src), "a"(rax), "d"(rdx), [stub] "r"(stub)
 		     : "cc");
-	r->implicit = implicit;
-	r->dst = dst;
+	xmm0 = implicit;
+	xmm1 = dst;
+	r->implicit = xmm0;
+	r->dst = xmm1;
 	r->rcx = rcx;
 	r->eflags = eflags;
 }
