@@ -44,11 +44,23 @@ int softcvm_ioctl(int fd, unsigned long request, void *arg);
 void *softcvm_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 int softcvm_munmap(void *addr, size_t length);
 int softcvm_close(int fd);
-/* Async-signal-safe: ends a KVM_RUN of the calling thread with -EINTR; harmless outside KVM_RUN. */
+/* Async-signal-safe: ends the KVM_RUN that the calling thread is in, or its next one, with -EINTR. */
 void softcvm_interrupt(void);
 /* The VMM's own devices wrote guest memory at these host addresses: decoded guest code there is dropped at once.
  * (Any other write by the process is noticed when KVM_RUN is next entered or an interrupt is injected.) */
 void softcvm_memory_written(int vm_fd, const void *start, size_t length);
+
+/* ---- for those who stand between a program and libc: the descriptor table follows what the program does
+ *
+ * After fork() the child's copies of VM, vCPU and device descriptors answer -EIO, as in Linux: a VM belongs to the address
+ * space that made it. Closing them there leaves the parent's VM alone. */
+enum softcvm_fd_kind { SOFTCVM_FD_NONE, SOFTCVM_FD_SYSTEM, SOFTCVM_FD_VM, SOFTCVM_FD_VCPU, SOFTCVM_FD_DEVICE };
+/* NONE: not ours. Async-signal-safe, without a lock or a system call. */
+enum softcvm_fd_kind softcvm_fd_kind(int fd);
+/* The program duplicated one of ours: both stand for the same object from here on. 0 or negative errno. */
+int softcvm_dup(int fd, int duplicate);
+/* The number stands for something else now (dup2 over one of ours); nothing is closed. */
+void softcvm_forget(int fd);
 
 /* ---- virtual time (icount): the VMM's timers follow the guest's clock */
 /* Nanoseconds since the machine was made: CLOCK_MONOTONIC based, or virtual. */

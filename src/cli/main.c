@@ -35,6 +35,7 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "run", "boot a kernel", cmd_run },
+	{ "exec", "run a program that was written for /dev/kvm", cmd_exec },
 	{ "doctor", "say what this host offers and what is not modelled", cmd_doctor },
 	{ "version", "print the version", cmd_version },
 	{ "help", "list the commands", cmd_help },

@@ -92,7 +92,7 @@ int softcvm_ioctl(int fd, unsigned long request, void *arg)
 
 	if (!object)
 		return -EBADF;
-	result = call_on_object(object, (u32)request, &call);
+	result = object->foreign ? -EIO : call_on_object(object, (u32)request, &call);
 	kvm_object_put(object);
 	return (int)result;
 }
@@ -132,6 +132,22 @@ void *softcvm_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t
 int softcvm_munmap(void *addr, size_t length) { return munmap(addr, length) ? -errno : 0; }
 
 int softcvm_close(int fd) { return kvm_fd_close(fd); }
+
+enum softcvm_fd_kind softcvm_fd_kind(int fd) { return kvm_fd_kind(fd); }
+
+int softcvm_dup(int fd, int duplicate)
+{
+	struct kvm_object *object = kvm_fd_get(fd);
+	int error;
+
+	if (!object)
+		return -EBADF;
+	error = kvm_fd_install(duplicate, object);
+	kvm_object_put(object);
+	return error;
+}
+
+void softcvm_forget(int fd) { kvm_fd_forget(fd); }
 
 static struct kvm *vm_of(int fd, struct kvm_object **object)
 {

@@ -20,7 +20,20 @@ static struct {
 	pthread_rwlock_t lock;
 	struct fd_entry *entry; /* by descriptor number */
 	int count;
+	bool fork_handled;
 } fds = { .lock = PTHREAD_RWLOCK_INITIALIZER };
+
+/* What a number stands for, to be read without the lock. */
+#define KINDS_MAX (1 << 20)
+static _Atomic unsigned char kinds[KINDS_MAX];
+
+/* With the lock held for writing. */
+static void set_entry(int fd, struct fd_entry entry)
+{
+	fds.entry[fd] = entry;
+	if (fd < KINDS_MAX)
+		atomic_store(&kinds[fd], entry.object ? entry.object->kind + 1 : SOFTCVM_FD_NONE);
+}
 
 void kvm_object_init(struct kvm_object *object, enum kvm_fd_kind kind, void (*destroy)(struct kvm_object *object))
 {
@@ -36,8 +49,25 @@ void kvm_object_get(struct kvm_object *object)
 
 void kvm_object_put(struct kvm_object *object)
 {
-	if (atomic_fetch_sub_explicit(&object->refs, 1, memory_order_acq_rel) == 1)
+	if (atomic_fetch_sub_explicit(&object->refs, 1, memory_order_acq_rel) == 1 && !object->foreign)
 		object->destroy(object);
+}
+
+/* ---------------------------------------------------------------- fork: the child has the descriptors, but no thread of ours */
+
+static void before_fork(void) { pthread_rwlock_wrlock(&fds.lock); }
+static void after_fork_parent(void) { pthread_rwlock_unlock(&fds.lock); }
+
+static void after_fork_child(void)
+{
+	for (int i = 0; i < fds.count; i++) {
+		struct kvm_object *object = fds.entry[i].object;
+
+		if (object && object->kind != KVM_FD_SYSTEM)
+			object->foreign = true;
+	}
+	/* The holder is known by its thread id, which is another one here. */
+	fds.lock = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
 }
 
 int kvm_fd_create_carrier(const char *name, unsigned long size)
@@ -84,11 +114,13 @@ int kvm_fd_install(int fd, struct kvm_object *object)
 	if (fstat(fd, &st))
 		return -errno;
 	pthread_rwlock_wrlock(&fds.lock);
-	error = grow(fd);
+	if (!fds.fork_handled)
+		fds.fork_handled = !pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+	error = fds.fork_handled ? grow(fd) : -ENOMEM;
 	if (!error) {
 		stale = fds.entry[fd].object;
 		kvm_object_get(object);
-		fds.entry[fd] = (struct fd_entry){ object, st.st_dev, st.st_ino };
+		set_entry(fd, (struct fd_entry){ object, st.st_dev, st.st_ino });
 	}
 	pthread_rwlock_unlock(&fds.lock);
 	/* The number was closed behind our back and given out again. */
@@ -136,19 +168,44 @@ struct kvm_object *kvm_fd_get(int fd)
 	return object;
 }
 
+/* With the lock held for writing; the table's reference is the caller's then. */
+static struct kvm_object *take_entry(int fd)
+{
+	struct kvm_object *object = fd < fds.count ? fds.entry[fd].object : NULL;
+
+	if (object)
+		set_entry(fd, (struct fd_entry){ 0 });
+	return object;
+}
+
+void kvm_fd_forget(int fd)
+{
+	struct kvm_object *object;
+
+	if (fd < 0)
+		return;
+	pthread_rwlock_wrlock(&fds.lock);
+	object = take_entry(fd);
+	pthread_rwlock_unlock(&fds.lock);
+	if (object)
+		kvm_object_put(object);
+}
+
+enum softcvm_fd_kind kvm_fd_kind(int fd)
+{
+	return fd >= 0 && fd < KINDS_MAX ? atomic_load_explicit(&kinds[fd], memory_order_relaxed) : SOFTCVM_FD_NONE;
+}
+
 int kvm_fd_close(int fd)
 {
-	struct kvm_object *object = NULL;
+	struct kvm_object *object;
 	struct stat st;
 	bool ours;
 
 	if (fd < 0)
 		return -EBADF;
 	pthread_rwlock_wrlock(&fds.lock);
-	if (fd < fds.count && fds.entry[fd].object) {
-		object = fds.entry[fd].object;
-		fds.entry[fd].object = NULL;
-	}
+	object = take_entry(fd);
 	ours = object || find_duplicate(fd, &st);
 	if (ours)
 		close(fd);

@@ -10,11 +10,14 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "softcvm/softcvm.h"
+
 enum kvm_fd_kind { KVM_FD_SYSTEM, KVM_FD_VM, KVM_FD_VCPU, KVM_FD_DEVICE, KVM_FD_KINDS };
 
 /* First member of what a descriptor stands for. */
 struct kvm_object {
 	enum kvm_fd_kind kind;
+	bool foreign; /* made before fork(), in the parent: every request answers EIO, and it is never destroyed */
 	_Atomic unsigned int refs;
 	void (*destroy)(struct kvm_object *object); /* the last reference went away */
 };
@@ -31,3 +34,7 @@ int kvm_fd_install(int fd, struct kvm_object *object);
 struct kvm_object *kvm_fd_get(int fd);
 /* Closes the descriptor; -EBADF if it is not ours. */
 int kvm_fd_close(int fd);
+/* The number is no longer the object's; nothing is closed. */
+void kvm_fd_forget(int fd);
+/* Async-signal-safe. */
+enum softcvm_fd_kind kvm_fd_kind(int fd);

@@ -27,17 +27,22 @@ static enum hw_platform host_platform(void)
 	return b == 0x68747541 ? HW_PLATFORM_AMD : HW_PLATFORM_INTEL; /* "Auth" of AuthenticAMD */
 }
 
+enum hw_platform kvm_platform(const struct softcvm_config *config)
+{
+	if (config->platform == SOFTCVM_PLATFORM_HOST)
+		return host_platform();
+	return config->platform == SOFTCVM_PLATFORM_AMD ? HW_PLATFORM_AMD : HW_PLATFORM_INTEL;
+}
+
 int kvm_create_machine(const struct softcvm_config *config, struct hw_machine **out)
 {
 	struct hw_machine_config hw = {
-		.platform = host_platform(),
+		.platform = kvm_platform(config),
 		.phys_bits = config->phys_bits,
 		.icount = config->icount,
 		.obs = config->observer,
 	};
 
-	if (config->platform != SOFTCVM_PLATFORM_HOST)
-		hw.platform = config->platform == SOFTCVM_PLATFORM_AMD ? HW_PLATFORM_AMD : HW_PLATFORM_INTEL;
 	return hw_machine_create(&hw, out);
 }
 

@@ -4,6 +4,7 @@
 
 #include "kvm/kvm.h"
 
+enum hw_platform kvm_platform(const struct softcvm_config *config);
 int kvm_create_machine(const struct softcvm_config *config, struct hw_machine **out);
 
 /* coalesced.c: writes into registered zones wait in the VM's ring page. */

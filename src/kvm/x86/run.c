@@ -16,11 +16,14 @@
 
 /* The vCPU that this thread is running: what softcvm_interrupt() finds. */
 static __thread struct kvm_vcpu *volatile running;
+/* A handler may run on the way into KVM_RUN, before there is a vCPU to be found. */
+static __thread volatile bool interrupt_wanted;
 
 void softcvm_interrupt(void)
 {
 	struct kvm_vcpu *vcpu = running;
 
+	interrupt_wanted = true;
 	if (!vcpu)
 		return;
 	atomic_store(&vcpu->interrupted, true);
@@ -292,6 +295,8 @@ int kvm_arch_run(struct kvm_vcpu *vcpu)
 
 	atomic_store(&vcpu->interrupted, false);
 	running = vcpu;
+	if (interrupt_wanted)
+		atomic_store(&vcpu->interrupted, true);
 	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	vcpu->run->flags = 0;
 	vcpu->has_run = true;
@@ -303,6 +308,7 @@ int kvm_arch_run(struct kvm_vcpu *vcpu)
 	if (vcpu->has_signal_mask)
 		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved, NULL, sizeof(saved));
 	running = NULL;
+	interrupt_wanted = false;
 	publish_state(vcpu);
 	if (result >= 0 || vcpu->run->exit_reason != KVM_EXIT_UNKNOWN)
 		observe(vcpu->kvm->obs, OBSERVE_KVM_USERSPACE_EXIT, vcpu->index, vcpu->run->exit_reason, result);

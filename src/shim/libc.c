@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+/* libc behind the interposed names: for the rest of this library, and for calls that do not concern it. */
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+
+#include "shim/shim.h"
+
+/* Looked up at the first call: constructors of other libraries run before ours. */
+#define NEXT(name, type)                                                                             \
+	static type next_##name(void)                                                                \
+	{                                                                                            \
+		static _Atomic(void *) found;                                                        \
+		void *at = atomic_load_explicit(&found, memory_order_relaxed);                       \
+                                                                                                     \
+		if (!at) {                                                                           \
+			at = dlsym(RTLD_NEXT, #name);                                                \
+			atomic_store_explicit(&found, at, memory_order_relaxed);                     \
+		}                                                                                    \
+		return (type)at;                                                                     \
+	}
+
+typedef int (*open_call)(const char *path, int flags, ...);
+typedef int (*openat_call)(int dir, const char *path, int flags, ...);
+typedef int (*ioctl_call)(int fd, unsigned long request, ...);
+typedef int (*fcntl_call)(int fd, int command, ...);
+typedef int (*fd_call)(int fd);
+typedef int (*close_range_call)(unsigned int first, unsigned int last, int flags);
+typedef int (*dup2_call)(int from, int to);
+typedef int (*dup3_call)(int from, int to, int flags);
+typedef void *(*mmap_call)(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+typedef ssize_t (*read_call)(int fd, void *to, size_t size);
+typedef ssize_t (*pread_call)(int fd, void *to, size_t size, off_t offset);
+typedef int (*fallocate_call)(int fd, int mode, off_t offset, off_t length);
+typedef int (*fstat_call)(int fd, struct stat *st);
+typedef int (*sigaction_call)(int signo, const struct sigaction *action, struct sigaction *old);
+typedef int (*sigmask_call)(int how, const sigset_t *set, sigset_t *old);
+
+NEXT(open, open_call)
+NEXT(open64, open_call)
+NEXT(openat, openat_call)
+NEXT(openat64, openat_call)
+NEXT(ioctl, ioctl_call)
+NEXT(fcntl, fcntl_call)
+NEXT(fcntl64, fcntl_call)
+NEXT(close, fd_call)
+NEXT(close_range, close_range_call)
+NEXT(dup, fd_call)
+NEXT(dup2, dup2_call)
+NEXT(dup3, dup3_call)
+NEXT(mmap, mmap_call)
+NEXT(read, read_call)
+NEXT(pread, pread_call)
+NEXT(fallocate, fallocate_call)
+NEXT(fstat, fstat_call)
+NEXT(sigaction, sigaction_call)
+NEXT(sigprocmask, sigmask_call)
+NEXT(pthread_sigmask, sigmask_call)
+
+#define LAST_ARGUMENT(after, type)         \
+	({                                 \
+		va_list ap;                \
+		type value;                \
+                                           \
+		va_start(ap, after);       \
+		value = va_arg(ap, type);  \
+		va_end(ap);                \
+		value;                     \
+	})
+
+int __wrap_open(const char *path, int flags, ...) { return next_open()(path, flags, LAST_ARGUMENT(flags, mode_t)); }
+int __wrap_open64(const char *path, int flags, ...) { return next_open64()(path, flags, LAST_ARGUMENT(flags, mode_t)); }
+
+int __wrap_openat(int dir, const char *path, int flags, ...)
+{
+	return next_openat()(dir, path, flags, LAST_ARGUMENT(flags, mode_t));
+}
+
+int __wrap_openat64(int dir, const char *path, int flags, ...)
+{
+	return next_openat64()(dir, path, flags, LAST_ARGUMENT(flags, mode_t));
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...) { return next_ioctl()(fd, request, LAST_ARGUMENT(request, void *)); }
+int __wrap_fcntl(int fd, int command, ...) { return next_fcntl()(fd, command, LAST_ARGUMENT(command, void *)); }
+int __wrap_fcntl64(int fd, int command, ...) { return next_fcntl64()(fd, command, LAST_ARGUMENT(command, void *)); }
+int __wrap_close(int fd) { return next_close()(fd); }
+
+int __wrap_close_range(unsigned int first, unsigned int last, int flags)
+{
+	return next_close_range()(first, last, flags);
+}
+
+int __wrap_dup(int fd) { return next_dup()(fd); }
+int __wrap_dup2(int from, int to) { return next_dup2()(from, to); }
+int __wrap_dup3(int from, int to, int flags) { return next_dup3()(from, to, flags); }
+
+void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	return next_mmap()(addr, length, prot, flags, fd, offset);
+}
+
+ssize_t __wrap_read(int fd, void *to, size_t size) { return next_read()(fd, to, size); }
+ssize_t __wrap_pread(int fd, void *to, size_t size, off_t offset) { return next_pread()(fd, to, size, offset); }
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length) { return next_fallocate()(fd, mode, offset, length); }
+int __wrap_fstat(int fd, struct stat *st) { return next_fstat()(fd, st); }
+
+int __wrap_sigaction(int signo, const struct sigaction *action, struct sigaction *old)
+{
+	return next_sigaction()(signo, action, old);
+}
+
+int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old) { return next_sigprocmask()(how, set, old); }
+int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old) { return next_pthread_sigmask()(how, set, old); }
+
+/* The same functions on x86-64, as the rest of softcvm calls them. */
+void *__wrap_mmap64(void *addr, size_t length, int prot, int flags, int fd, off_t offset) __attribute__((alias("__wrap_mmap")));
+ssize_t __wrap_pread64(int fd, void *to, size_t size, off_t offset) __attribute__((alias("__wrap_pread")));
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length) __attribute__((alias("__wrap_fallocate")));
+int __wrap_fstat64(int fd, struct stat *st) __attribute__((alias("__wrap_fstat")));

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * shim: a program that was written for /dev/kvm runs on softcvm, unmodified. Preloaded, it stands in front of libc's
+ * functions for descriptors and signals; what concerns one of softcvm's descriptors goes to the library, everything else to
+ * libc.
+ *
+ * Inside and outside. Code of softcvm must not come back here, so all of it is linked with --wrap: what it calls by libc's
+ * names is __wrap_*() (libc.c), which is libc. The names themselves are the program's.
+ *
+ * Signals. While a thread is inside a call to softcvm (between shim_enter and shim_leave) the program's handlers wait: they may
+ * longjmp, or call ioctl, and locks are held. The signal is sent to the thread once more and is blocked until the call is
+ * over, as a signal is delivered on the way back from a system call. One that comes in KVM_RUN ends it.
+ */
+#pragma once
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "softcvm/softcvm.h"
+
+/* ---------------------------------------------------------------- libc (libc.c) */
+
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat64(int dir, const char *path, int flags, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_fcntl(int fd, int command, ...);
+int __wrap_fcntl64(int fd, int command, ...);
+int __wrap_close(int fd);
+int __wrap_close_range(unsigned int first, unsigned int last, int flags);
+int __wrap_dup(int fd);
+int __wrap_dup2(int from, int to);
+int __wrap_dup3(int from, int to, int flags);
+void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+ssize_t __wrap_read(int fd, void *to, size_t size);
+ssize_t __wrap_pread(int fd, void *to, size_t size, off_t offset);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
+int __wrap_fstat(int fd, struct stat *st);
+int __wrap_sigaction(int signo, const struct sigaction *action, struct sigaction *old);
+int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old);
+int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+
+/* ---------------------------------------------------------------- what is read from the environment (config.c) */
+
+enum shim_debug { SHIM_QUIET, SHIM_DEBUG_FAILURES, SHIM_DEBUG_CALLS };
+
+enum shim_debug shim_debug(void);
+/* false: the environment says nonsense; what is wrong has been printed. */
+bool shim_config_read(struct softcvm_config *config);
+bool shim_cpuid_wanted(void);
+/* open("/dev/kvm"): a descriptor or -errno. */
+int shim_open_kvm(int flags);
+
+/* ---------------------------------------------------------------- calls (signals.c) */
+
+void shim_enter(void);
+/* KVM_RUN: a signal ends it. */
+void shim_enter_run(void);
+/* Handlers that waited run here, and may not return. */
+void shim_leave(void);
+/* The program gives its vCPUs signal masks, which only concern KVM_RUN. */
+void shim_uses_signal_masks(void);
+
+/* From here on softcvm answers faults first, and the program's handlers of SIGSEGV and SIGBUS stand behind it. */
+void shim_take_faults(void);
+/* Same for SIGILL. */
+void shim_take_illegal(void);
+
+/* ---------------------------------------------------------------- the rest */
+
+/* A file below /sys/module/kvm*: a descriptor, -errno, or -ENODATA for a path that is not of that kind (sysfs.c). */
+int shim_open_sysfs(const char *path, int flags);
+/* Was it one of the program's CPUID instructions? Then it has been executed (cpuid.c). */
+bool shim_cpuid_emulate(ucontext_t *context);
+const char *shim_request_name(enum softcvm_fd_kind kind, uint32_t request);
