@@ -252,7 +252,6 @@ long kvm_ioctl_set_mp_state(struct kvm_call *c)
 	switch (state->mp_state) {
 	case KVM_MP_STATE_UNINITIALIZED:
 	case KVM_MP_STATE_INIT_RECEIVED:
-	case KVM_MP_STATE_SIPI_RECEIVED:
 	case KVM_MP_STATE_HALTED:
 		if (!kvm_lapic_in_kernel(c->kvm))
 			return -EINVAL;

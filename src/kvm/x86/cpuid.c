@@ -302,7 +302,7 @@ static long set_entries(struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *entry, u
 
 	/* It cannot change once the guest has run; the same again is fine (api.rst KVM_SET_CPUID). */
 	if (!error && vcpu->has_run &&
-	    (count != vcpu->cpuid_count || memcmp(entry, vcpu->cpuid, count * sizeof(*entry))))
+	    (count != vcpu->cpuid_count || (count && memcmp(entry, vcpu->cpuid, count * sizeof(*entry)))))
 		error = -EINVAL;
 	if (error) {
 		free(entry);

@@ -10,7 +10,8 @@
 
 enum { CR0_PE = 1u << 0, CR0_NW = 1u << 29, CR0_CD = 1u << 30, CR0_PG = 1u << 31 };
 enum { CR4_PAE = 1u << 5 };
-enum { EFER_LME = 1u << 8, EFER_LMA = 1u << 10 };
+enum { EFER_SCE = 1u << 0, EFER_LME = 1u << 8, EFER_LMA = 1u << 10, EFER_NXE = 1u << 11 };
+#define EFER_DEFINED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define CR0_DEFINED 0xe005003full
 
 /* ---------------------------------------------------------------- general registers */
@@ -151,7 +152,7 @@ static int set_common(struct kvm_vcpu *vcpu, const struct kvm_sregs2 *s)
 	a->idtr = (struct hw_table){ s->idt.base, s->idt.limit };
 	a->cr2 = s->cr2;
 	a->cr3 = s->cr3;
-	a->efer = s->efer;
+	a->efer = s->efer & EFER_DEFINED;
 	a->cr0 = (s->cr0 & CR0_DEFINED) | 1u << 4;
 	a->cr4 = s->cr4;
 	kvm_lapic_set_cr8(vcpu, s->cr8);
