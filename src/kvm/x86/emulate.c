@@ -48,15 +48,21 @@ int kvm_delivery_failure(struct kvm_vcpu *vcpu)
 
 /* ---------------------------------------------------------------- MMIO */
 
+/* As the kernel's trace points: a write when it is about to happen, a read when its answer is known. */
+static void trace_access(struct kvm_vcpu *vcpu, const struct hw_access *a, u64 data)
+{
+	if (a->pio)
+		observe(vcpu->kvm->obs, OBSERVE_KVM_PIO, vcpu->index, a->write, a->addr, a->size, 1, data);
+	else
+		observe(vcpu->kvm->obs, OBSERVE_KVM_MMIO, vcpu->index, a->write, a->size, a->addr, data);
+}
+
 static int finish_access(struct kvm_vcpu *vcpu, u64 data)
 {
 	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
 
-	if (a->pio)
-		observe(vcpu->kvm->obs, OBSERVE_KVM_PIO, vcpu->index, a->write, a->addr, a->size, 1, a->write ? a->data : data);
-	else
-		observe(vcpu->kvm->obs, OBSERVE_KVM_MMIO, vcpu->index, a->write, a->size, a->addr,
-			a->write ? a->data : data);
+	if (!a->write)
+		trace_access(vcpu, a, data);
 	hw_cpu_complete_access(vcpu->cpu, data);
 	return KVM_RESUME_GUEST;
 }
@@ -106,6 +112,8 @@ int kvm_handle_mmio(struct kvm_vcpu *vcpu)
 		return kvm_delivery_failure(vcpu);
 	if (!a.valid || a.fetch)
 		return kvm_emulation_failure(vcpu);
+	if (a.write)
+		trace_access(vcpu, &a, a.data);
 	if (mmio_in_kernel(vcpu, &a, &data))
 		return finish_access(vcpu, data);
 	return mmio_to_user(vcpu, &a);
@@ -152,6 +160,8 @@ int kvm_handle_io(struct kvm_vcpu *vcpu)
 
 	if (!a.valid)
 		return kvm_emulation_failure(vcpu);
+	if (a.write)
+		trace_access(vcpu, &a, a.data);
 	result = a.write ? kvm_io_bus_write(vcpu, bus, a.addr, a.size, &a.data) :
 			   kvm_io_bus_read(vcpu, bus, a.addr, a.size, &data);
 	return result ? pio_to_user(vcpu, &a) : finish_access(vcpu, data);
