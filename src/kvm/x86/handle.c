@@ -149,6 +149,9 @@ int kvm_handle_stage2(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 
 	if (result < 0)
 		return result;
+	/* The guest's page tables lie in no memory: there is no instruction to emulate. */
+	if (result == RET_PF_EMULATE && error_code & HW_PFERR_GUEST_PAGE)
+		return kvm_emulation_failure(vcpu);
 	return result == RET_PF_EMULATE ? kvm_handle_mmio(vcpu) : KVM_RESUME_GUEST;
 }
 
