@@ -23,7 +23,7 @@ static const char *const not_modelled[] = {
 	"nested virtualisation (VMX, SVM in the guest)",
 	"system management mode, performance counters, Hyper-V enlightenments",
 	"hardware task switches (a guest that makes one gets KVM_EXIT_INTERNAL_ERROR, as on KVM without emulation)",
-	"AVX and later vector extensions (not in the guest's CPUID)",
+	"FMA, F16C, AVX-512 (not in the guest's CPUID)",
 };
 
 static void doctor_host(void)
