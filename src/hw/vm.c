@@ -123,6 +123,8 @@ void hw_vm_flush(struct hw_vm *vm)
 	for (unsigned int k = 0; k < count; k++) {
 		struct hw_cpu *c = vm_cpu(vm, k);
 
+		/* A vCPU that takes the place meanwhile has never used an old translation. */
+		wanted[k] = 0;
 		if (!c)
 			continue;
 		wanted[k] = __atomic_add_fetch(&c->blocks->flush_wanted, 1, __ATOMIC_SEQ_CST);
