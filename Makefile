@@ -5,7 +5,7 @@ CACHE ?= cache
 PREFIX ?= /usr/local
 SHELL := /bin/bash
 
-.PHONY: all demo check soak bench fuzz guest install clean deps format
+.PHONY: all demo check soak bench fuzz native-diff guest install clean deps format
 
 all: deps
 	@scripts/build $(BUILD)
@@ -39,6 +39,12 @@ bench:
 fuzz:
 	@scripts/install-deps fuzz
 	@scripts/fuzz
+
+# Random instruction sequences against the host's processor, with a new seed, until one differs or you stop it.
+native-diff:
+	@scripts/install-deps check
+	@scripts/build $(BUILD)
+	@while $(BUILD)/tests/native_diff --count 1000000; do :; done
 
 install: all
 	meson install -C $(BUILD)
