@@ -117,8 +117,8 @@ static bool write_some(struct console *console)
 
 static void act(struct console *console, enum terminal_action action)
 {
-	static const char help[] = "\r\nCtrl-A x     end the machine\r\nCtrl-A p     press the power button\r\n"
-				   "Ctrl-A h     this help\r\nCtrl-A Ctrl-A  send Ctrl-A\r\n";
+	static const char help[] = "\nCtrl-A x     end the machine\nCtrl-A p     press the power button\n"
+				   "Ctrl-A h     this help\nCtrl-A Ctrl-A  send Ctrl-A\n";
 
 	if (action == TERMINAL_QUIT)
 		vm_end(console->vm, VM_QUIT, 0);
