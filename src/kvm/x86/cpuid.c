@@ -255,6 +255,16 @@ u64 kvm_guest_cr4_reserved(const struct kvm_vcpu *vcpu)
 	u32 ecx1 = leaf1_ecx(vcpu), ebx7 = e7 ? e7->ebx : 0, ecx7 = e7 ? e7->ecx : 0;
 	u64 allowed = CR4_ALWAYS;
 
+	/* Before user space has said what the guest's CPUID is, everything that there is is allowed, as in Linux. */
+	if (!vcpu->cpuid) {
+		struct hw_cpuid one, seven;
+
+		kvm_supported_cpuid(vcpu->kvm->machine, 1, 0, &one);
+		kvm_supported_cpuid(vcpu->kvm->machine, 7, 0, &seven);
+		ecx1 = one.ecx;
+		ebx7 = seven.ebx;
+		ecx7 = seven.ecx;
+	}
 	allowed |= ecx1 & LEAF1_ECX_PCID ? CR4_PCIDE : 0;
 	allowed |= ecx1 & LEAF1_ECX_XSAVE ? CR4_OSXSAVE : 0;
 	allowed |= ebx7 & LEAF7_EBX_FSGSBASE ? CR4_FSGSBASE : 0;

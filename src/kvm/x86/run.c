@@ -186,6 +186,8 @@ static int run_loop(struct kvm_vcpu *vcpu)
 {
 	int result = KVM_RESUME_GUEST;
 
+	/* Only here: what KVM_RUN with immediate_exit finishes leaves the reason of the exit that it finished. */
+	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	while (result == KVM_RESUME_GUEST) {
 		result = accept_apic_events(vcpu) ? enter_guest(vcpu) : block(vcpu);
 		if (result != KVM_RESUME_GUEST)
@@ -297,7 +299,6 @@ int kvm_arch_run(struct kvm_vcpu *vcpu)
 	running = vcpu;
 	if (interrupt_wanted)
 		atomic_store(&vcpu->interrupted, true);
-	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	vcpu->run->flags = 0;
 	vcpu->has_run = true;
 	/* The client may have written code since it was last decoded. */
