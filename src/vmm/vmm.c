@@ -22,7 +22,6 @@
 struct session {
 	struct vm vm;
 	const struct vmm_config *config;
-	struct blob kernel, initrd;
 	int signals, timer;
 	sigset_t old_mask;
 	struct sigaction old_kick, old_pipe;
@@ -104,13 +103,13 @@ static void wait_for_end(struct session *s)
 	}
 }
 
-static int load(struct session *s)
+static int place(struct session *s, const struct blob *kernel, const struct blob *initrd)
 {
 	const struct boot_source source = {
-		.kernel = s->kernel.data,
-		.kernel_size = s->kernel.size,
-		.initrd = s->config->initrd ? s->initrd.data : NULL,
-		.initrd_size = s->initrd.size,
+		.kernel = kernel->data,
+		.kernel_size = kernel->size,
+		.initrd = s->config->initrd ? initrd->data : NULL,
+		.initrd_size = initrd->size,
 		.cmdline = s->config->append ? s->config->append : "",
 	};
 	struct boot_error error;
@@ -118,6 +117,21 @@ static int load(struct session *s)
 
 	if (err)
 		vmm_error("%s: %s", s->config->kernel, error.text);
+	return err;
+}
+
+/* The images are read anew at each start rather than held for one: together they are as large as all the rest of softcvm. */
+static int load(struct session *s)
+{
+	struct blob kernel, initrd = {};
+	int err = blob_read(s->config->kernel, "kernel", KERNEL_MAX, &kernel);
+
+	if (!err && s->config->initrd)
+		err = blob_read(s->config->initrd, "initrd", s->config->memory_size, &initrd);
+	if (!err)
+		err = place(s, &kernel, &initrd);
+	blob_free(&kernel);
+	blob_free(&initrd);
 	return err;
 }
 
@@ -187,10 +201,6 @@ static int open_session(struct session *s, const struct vmm_config *config)
 		err = open_timer(s);
 	if (err)
 		vmm_error("cannot set up signals and timer: %s", strerror(-err));
-	if (!err)
-		err = blob_read(config->kernel, "kernel", KERNEL_MAX, &s->kernel);
-	if (!err && config->initrd)
-		err = blob_read(config->initrd, "initrd", config->memory_size, &s->initrd);
 	return err;
 }
 
@@ -208,8 +218,6 @@ int vmm_run(const struct vmm_config *config)
 	if (!open_session(s, config))
 		while (again)
 			status = run_once(s, &again);
-	blob_free(&s->kernel);
-	blob_free(&s->initrd);
 	if (s->timer >= 0)
 		close(s->timer);
 	close_signals(s);
