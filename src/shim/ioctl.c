@@ -33,7 +33,7 @@ const char *shim_request_name(enum softcvm_fd_kind kind, uint32_t request)
 /* One write: lines of several threads stay whole. */
 static void say(int fd, enum softcvm_fd_kind kind, uint32_t request, unsigned long argument, int result)
 {
-	static const char *const kinds[] = { "none", "system", "vm", "vcpu", "device" };
+	static const char *const kinds[] = { "none", "system", "vm", "vcpu", "device", "guest_memfd" };
 	const char *name = shim_request_name(kind, request), *error = result < 0 ? strerrorname_np(-result) : NULL;
 	char line[200];
 	int length;

@@ -34,6 +34,7 @@ typedef ssize_t (*pread_call)(int fd, void *to, size_t size, off_t offset);
 typedef int (*fallocate_call)(int fd, int mode, off_t offset, off_t length);
 typedef int (*fstat_call)(int fd, struct stat *st);
 typedef int (*sigaction_call)(int signo, const struct sigaction *action, struct sigaction *old);
+typedef int (*cancel_call)(pthread_t thread);
 typedef int (*sigmask_call)(int how, const sigset_t *set, sigset_t *old);
 
 NEXT(open, open_call)
@@ -56,6 +57,7 @@ NEXT(fstat, fstat_call)
 NEXT(sigaction, sigaction_call)
 NEXT(sigprocmask, sigmask_call)
 NEXT(pthread_sigmask, sigmask_call)
+NEXT(pthread_cancel, cancel_call)
 
 #define LAST_ARGUMENT(after, type)         \
 	({                                 \
@@ -111,6 +113,7 @@ int __wrap_sigaction(int signo, const struct sigaction *action, struct sigaction
 }
 
 int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old) { return next_sigprocmask()(how, set, old); }
+int __wrap_pthread_cancel(pthread_t thread) { return next_pthread_cancel()(thread); }
 int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old) { return next_pthread_sigmask()(how, set, old); }
 
 /* The same functions on x86-64, as the rest of softcvm calls them. */

@@ -47,6 +47,7 @@ int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
 int __wrap_fstat(int fd, struct stat *st);
 int __wrap_sigaction(int signo, const struct sigaction *action, struct sigaction *old);
 int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old);
+int __wrap_pthread_cancel(pthread_t thread);
 int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
 
 /* ---------------------------------------------------------------- what is read from the environment (config.c) */
@@ -67,6 +68,10 @@ void shim_enter(void);
 void shim_enter_run(void);
 /* Handlers that waited run here, and may not return. */
 void shim_leave(void);
+/* By a handler that blocks every other one: true when the thread is inside, and the signal will come again. */
+bool shim_defer(int signo, siginfo_t *info, ucontext_t *context);
+/* Faults: they are never kept back or blocked. A mask as the kernel has it. */
+uint64_t shim_synchronous_signals(void);
 /* The program gives its vCPUs signal masks, which only concern KVM_RUN. */
 void shim_uses_signal_masks(void);
 

@@ -32,6 +32,8 @@ static __thread struct {
 	volatile mask_t mask;
 } thread __attribute__((tls_model("initial-exec")));
 
+uint64_t shim_synchronous_signals(void) { return SYNCHRONOUS; }
+
 static void set_mask(mask_t mask) { syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask)); }
 
 static mask_t mask_of(const sigset_t *set)
@@ -90,7 +92,7 @@ void shim_uses_signal_masks(void) { atomic_store(&signal_masks, true); }
 /* ---------------------------------------------------------------- delivery */
 
 /* Sent again, it waits until shim_leave() unblocks it. Every signal is blocked in here. */
-static bool defer(int signo, siginfo_t *info, ucontext_t *context)
+bool shim_defer(int signo, siginfo_t *info, ucontext_t *context)
 {
 	mask_t mask = mask_of(&context->uc_sigmask);
 	int error = errno;
@@ -149,7 +151,7 @@ static void dispatch(int signo, siginfo_t *info, void *context)
 {
 	if (signo == SIGILL && info->si_code > 0 && shim_cpuid_emulate(context))
 		return;
-	if (!defer(signo, info, context))
+	if (!shim_defer(signo, info, context))
 		call_client(signo, info, context);
 }
 

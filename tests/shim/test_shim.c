@@ -310,6 +310,31 @@ static void test_storm(void **state)
 	client_destroy(&client);
 }
 
+static void *run_forever(void *unused)
+{
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	for (;;)
+		ioctl(client.vcpu, KVM_RUN, 0);
+	return NULL;
+}
+
+/* The vCPU is not left locked. */
+static void test_cancel(void **state)
+{
+	struct kvm_regs regs;
+	pthread_t runner;
+
+	client_create(&client, endless, sizeof(endless));
+	for (int i = 0; i < 5; i++) {
+		pthread_create(&runner, NULL, run_forever, NULL);
+		usleep(10000);
+		assert_int_equal(pthread_cancel(runner), 0);
+		pthread_join(runner, NULL);
+		assert_int_equal(ioctl(client.vcpu, KVM_GET_REGS, &regs), 0);
+	}
+	client_destroy(&client);
+}
+
 /* Blocked outside, open in KVM_RUN: it ends the run and stays pending. */
 static void test_signal_mask(void **state)
 {
@@ -433,7 +458,7 @@ int main(void)
 		cmocka_unit_test(test_unmapped),   cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_halted),	   cmocka_unit_test(test_longjmp),
 		cmocka_unit_test(test_ioctl_in_handler), cmocka_unit_test(test_storm),
-		cmocka_unit_test(test_signal_mask), cmocka_unit_test(test_own_faults),
+		cmocka_unit_test(test_cancel),	   cmocka_unit_test(test_signal_mask), cmocka_unit_test(test_own_faults),
 		cmocka_unit_test(test_fork),	   cmocka_unit_test(test_parameters),
 	};
 
