@@ -401,8 +401,22 @@ bool kvm_clock_owns_msr(u32 msr)
 	return false;
 }
 
+/* User space may make them part of the guest's CPUID (KVM_CAP_ENFORCE_PV_FEATURE_CPUID); it may use them itself all the same. */
+static bool is_hidden(const struct kvm_vcpu *vcpu, u32 msr, bool host)
+{
+	if (host)
+		return false;
+	if (msr == MSR_KVM_WALL_CLOCK || msr == MSR_KVM_SYSTEM_TIME)
+		return !kvm_guest_has_feature(vcpu, KVM_FEATURE_CLOCKSOURCE);
+	if (msr == MSR_KVM_WALL_CLOCK_NEW || msr == MSR_KVM_SYSTEM_TIME_NEW)
+		return !kvm_guest_has_feature(vcpu, KVM_FEATURE_CLOCKSOURCE2);
+	return false;
+}
+
 int kvm_clock_read_msr(struct kvm_vcpu *vcpu, u32 msr, u64 *data, bool host)
 {
+	if (is_hidden(vcpu, msr, host))
+		return -EINVAL;
 	switch (msr) {
 	case MSR_IA32_TSC:
 		*data = kvm_guest_tsc_at(vcpu, machine_now(vcpu->kvm));
@@ -426,6 +440,8 @@ int kvm_clock_read_msr(struct kvm_vcpu *vcpu, u32 msr, u64 *data, bool host)
 
 int kvm_clock_write_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host)
 {
+	if (is_hidden(vcpu, msr, host))
+		return -EINVAL;
 	switch (msr) {
 	case MSR_IA32_TSC:
 		write_tsc(vcpu, data, host);

@@ -49,7 +49,7 @@ struct msr_line {
 static const struct msr_line msrs[] = {
 	{ MSR_IA32_UCODE_REV, ON_BOTH, MSR_IGNORED, MSR_SAVED | MSR_FEATURE, 0x100000000ull, 0 },
 	{ MSR_IA32_ARCH_CAPABILITIES, ON_INTEL, MSR_READ_ONLY, MSR_SAVED | MSR_FEATURE, ARCH_CAPABILITIES, 0 },
-	{ MSR_PLATFORM_INFO, ON_INTEL, MSR_READ_ONLY, MSR_SAVED | MSR_FEATURE, 0, 0 },
+	{ MSR_PLATFORM_INFO, ON_BOTH, MSR_READ_ONLY, MSR_SAVED | MSR_FEATURE, 0, 0 },
 	{ MSR_IA32_MISC_ENABLE, ON_BOTH, MSR_MASKED, MSR_SAVED, MISC_ENABLE_RESET, ~0ull },
 	{ MSR_MISC_FEATURES_ENABLES, ON_INTEL, MSR_MASKED, MSR_SAVED, 0, 0 },
 	{ MSR_IA32_POWER_CTL, ON_INTEL, MSR_MASKED, MSR_SAVED, 0, ~0ull },
@@ -171,9 +171,15 @@ static int find_line(const struct kvm *kvm, u32 msr)
 	return -1;
 }
 
+/* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
+static bool is_hidden(const struct kvm_vcpu *vcpu, unsigned int line, bool host)
+{
+	return !host && msrs[line].msr == MSR_KVM_POLL_CONTROL && !kvm_guest_has_feature(vcpu, KVM_FEATURE_POLL_CONTROL);
+}
+
 static int read_line(const struct kvm_vcpu *vcpu, unsigned int line, u64 *data, bool host)
 {
-	if (msrs[line].write == MSR_COMMAND && !host)
+	if ((msrs[line].write == MSR_COMMAND && !host) || is_hidden(vcpu, line, host))
 		return KVM_MSR_INVALID;
 	if (msrs[line].msr == MSR_PLATFORM_INFO && vcpu->kvm->caps.no_platform_info && !host)
 		return KVM_MSR_INVALID;
@@ -185,6 +191,8 @@ static int write_line(struct kvm_vcpu *vcpu, unsigned int line, u64 data, bool h
 {
 	u64 *value = &vcpu->msrs->value[line];
 
+	if (is_hidden(vcpu, line, host))
+		return KVM_MSR_INVALID;
 	switch (msrs[line].write) {
 	case MSR_MASKED:
 		if (data & ~msrs[line].writable)

@@ -40,13 +40,21 @@ static int handle_avic(struct kvm_vcpu *vcpu)
 }
 
 /* #DB left its bits in DR6 before it was intercepted (APM2 15.12.2); #PF has its address in EXITINFO2. */
+#define DR6_CONDITIONS 0xe00full /* BT, BS, BD, B3..B0 */
+
 static int handle_exception(struct kvm_vcpu *vcpu)
 {
 	const struct hw_svm_exit *x = svm(vcpu);
 	u8 vector = x->code - SVM_EXIT_EXCP_BASE;
 	bool has_error = vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21;
 
-	return kvm_handle_exception(vcpu, vector, has_error, x->info1, vector == 14 ? x->info2 : 0);
+	u64 payload = 0;
+
+	if (vector == 14)
+		payload = x->info2;
+	else if (vector == 1) /* what a VMX exit qualification says stands in DR6: APM2 15.12.2 */
+		payload = hw_cpu_arch(vcpu->cpu)->dr6 & DR6_CONDITIONS;
+	return kvm_handle_exception(vcpu, vector, has_error, x->info1, payload);
 }
 
 static const struct {
