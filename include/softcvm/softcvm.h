@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -27,12 +28,25 @@ struct debug_port;
 
 enum softcvm_platform { SOFTCVM_PLATFORM_HOST, SOFTCVM_PLATFORM_INTEL, SOFTCVM_PLATFORM_AMD };
 
+/* Which kernel's KVM is followed where they differ. */
+enum softcvm_kvm_compat { SOFTCVM_KVM_7_2, SOFTCVM_KVM_6_12 };
+
+/* A VM type for tests, offered when config.test_vm_types is set: private memory whose claim is the hardware's, by bit 19 of
+ * the guest-physical address, which real-mode code can set. It is no type of Linux. */
+#define SOFTCVM_TEST_CLAIM_VM	   0x40000000u
+#define SOFTCVM_TEST_CLAIM_GPA_BIT (UINT64_C(1) << 19)
+
 /* What a run configures beyond the KVM API. Zero is the default everywhere. */
 struct softcvm_config {
 	enum softcvm_platform platform;
 	unsigned int phys_bits;	   /* guest-physical address width, 36..52; 0: the platform's */
 	bool icount;		   /* one vCPU on virtual time, deterministic */
 	struct observer *observer; /* where events go; may be NULL; outlives every descriptor */
+	enum softcvm_kvm_compat kvm_compat;
+	/* Variant: for VM types whose hardware makes the claim, a fault without a slot is MMIO whatever was claimed. Proposed
+	 * for KVM and rejected (linux-kernel, 26 February 2024). */
+	bool no_slot_is_mmio;
+	bool test_vm_types;	   /* offer SOFTCVM_TEST_*_VM */
 	struct debug_port *debug;  /* receives vCPUs as they are made (debugger); may be NULL */
 };
 
@@ -44,6 +58,10 @@ int softcvm_ioctl(int fd, unsigned long request, void *arg);
 void *softcvm_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 int softcvm_munmap(void *addr, size_t length);
 int softcvm_close(int fd);
+/* guest_memfd descriptors: fallocate() and fstat() with KVM's answers. Every other call on the contents of one is refused by
+ * Linux (read and truncate EINVAL, lseek and pread ESPIPE); the descriptor itself holds no memory. */
+int softcvm_fallocate(int fd, int mode, off_t offset, off_t length);
+int softcvm_fstat(int fd, struct stat *st);
 /* Async-signal-safe: ends the KVM_RUN that the calling thread is in, or its next one, with -EINTR. */
 void softcvm_interrupt(void);
 /* The VMM's own devices wrote guest memory at these host addresses: decoded guest code there is dropped at once.
@@ -54,7 +72,7 @@ void softcvm_memory_written(int vm_fd, const void *start, size_t length);
  *
  * After fork() the child's copies of VM, vCPU and device descriptors answer -EIO, as in Linux: a VM belongs to the address
  * space that made it. Closing them there leaves the parent's VM alone. */
-enum softcvm_fd_kind { SOFTCVM_FD_NONE, SOFTCVM_FD_SYSTEM, SOFTCVM_FD_VM, SOFTCVM_FD_VCPU, SOFTCVM_FD_DEVICE };
+enum softcvm_fd_kind { SOFTCVM_FD_NONE, SOFTCVM_FD_SYSTEM, SOFTCVM_FD_VM, SOFTCVM_FD_VCPU, SOFTCVM_FD_DEVICE, SOFTCVM_FD_GUEST_MEMFD };
 /* NONE: not ours. Async-signal-safe, without a lock or a system call. */
 enum softcvm_fd_kind softcvm_fd_kind(int fd);
 /* The program duplicated one of ours: both stand for the same object from here on. 0 or negative errno. */

@@ -234,6 +234,7 @@ enum {
 #define HW_PFERR_FETCH	 (1ull << 4)
 #define HW_PFERR_GUEST_FINAL (1ull << 32)
 #define HW_PFERR_GUEST_PAGE  (1ull << 33)
+#define HW_PFERR_GUEST_ENC   (1ull << 34) /* the access claims to be private (SNP: by the C-bit) */
 
 /* ---------------------------------------------------------------- vCPUs */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kvm/guest_memfd.h"
 #include "kvm/ioctl.h"
 #include "kvm/vm.h"
 #include "kvm/x86/x86.h"
@@ -36,8 +37,11 @@ static const struct request *find_request(enum kvm_fd_kind kind, u32 number)
 	return NULL;
 }
 
-/* What Linux answers differs by descriptor: a VM says ENOTTY, the others EINVAL. */
-static int unknown_request(enum kvm_fd_kind kind) { return kind == KVM_FD_VM ? -ENOTTY : -EINVAL; }
+/* What Linux answers differs by descriptor: a VM says ENOTTY, as a file without requests does; the others EINVAL. */
+static int unknown_request(enum kvm_fd_kind kind)
+{
+	return kind == KVM_FD_VM || kind == KVM_FD_GUEST_MEMFD ? -ENOTTY : -EINVAL;
+}
 
 static long call_handler(const struct request *r, struct kvm_call *c)
 {
@@ -123,6 +127,8 @@ void *softcvm_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t
 	}
 	if (object->kind == KVM_FD_VCPU)
 		at = map_vcpu((struct kvm_vcpu *)object, addr, length, prot, flags, fd, offset);
+	else if (object->kind == KVM_FD_GUEST_MEMFD && !object->foreign)
+		at = kvm_gmem_mmap(object, addr, length, prot, flags, offset);
 	else
 		errno = ENODEV;
 	kvm_object_put(object);
@@ -130,6 +136,32 @@ void *softcvm_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t
 }
 
 int softcvm_munmap(void *addr, size_t length) { return munmap(addr, length) ? -errno : 0; }
+
+int softcvm_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	struct kvm_object *object = kvm_fd_get(fd);
+	int result = -ENODEV;
+
+	if (!object)
+		return -EBADF;
+	if (object->kind == KVM_FD_GUEST_MEMFD)
+		result = object->foreign ? -EIO : kvm_gmem_fallocate(object, mode, offset, length);
+	kvm_object_put(object);
+	return result;
+}
+
+int softcvm_fstat(int fd, struct stat *st)
+{
+	struct kvm_object *object = kvm_fd_get(fd);
+	int result = -EINVAL;
+
+	if (!object)
+		return -EBADF;
+	if (object->kind == KVM_FD_GUEST_MEMFD)
+		result = kvm_gmem_fstat(object, fd, st);
+	kvm_object_put(object);
+	return result;
+}
 
 int softcvm_close(int fd) { return kvm_fd_close(fd); }
 

@@ -27,13 +27,24 @@ static int max_vcpu_id(const struct kvm *kvm)
 }
 
 static int readonly_mem(const struct kvm *kvm) { return !kvm || kvm->vendor->has_readonly_mem; }
-static int address_spaces(const struct kvm *kvm) { return kvm ? (int)kvm->vendor->address_spaces : 1; }
+static int address_spaces(const struct kvm *kvm)
+{
+	return (int)(kvm ? kvm->vendor : &kvm_vendor_plain)->address_spaces;
+}
 static int vm_types(const struct kvm *kvm) { return (int)kvm_vendor_types(); }
+static int memory_attributes(const struct kvm *kvm) { return (int)kvm_supported_attributes(kvm); }
+static int guest_memfd(const struct kvm *kvm) { return !kvm || kvm_gmem_supported(kvm); }
+
+static int guest_memfd_flags(const struct kvm_compat *compat, const struct kvm *kvm)
+{
+	return (int)kvm_gmem_supported_flags(compat, kvm);
+}
 
 struct capability {
 	u32 cap;
 	int value;
 	int (*ask)(const struct kvm *kvm); /* kvm NULL: on the system descriptor */
+	int (*ask_version)(const struct kvm_compat *compat, const struct kvm *kvm);
 };
 
 /* What is missing here is answered with 0. */
@@ -113,23 +124,35 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, .value = 1 },
 	{ KVM_CAP_USER_MEMORY2, .value = 1 },
 	{ KVM_CAP_MEMORY_FAULT_INFO, .value = 1 },
+	{ KVM_CAP_MEMORY_ATTRIBUTES, .ask = memory_attributes },
+	{ KVM_CAP_GUEST_MEMFD, .ask = guest_memfd },
 	{ KVM_CAP_VM_TYPES, .ask = vm_types },
+	{ KVM_CAP_PRE_FAULT_MEMORY, .value = 1 },
+	{ KVM_CAP_GUEST_MEMFD_FLAGS, .ask_version = guest_memfd_flags },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, .value = 1 },
 	{ KVM_CAP_X86_GUEST_MODE, .value = 1 },
 };
 
-int kvm_check_extension(const struct kvm *kvm, u64 cap)
+static int check_extension(const struct kvm_compat *compat, const struct kvm *kvm, u64 cap)
 {
 	for (unsigned int i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++) {
 		const struct capability *c = &capabilities[i];
 
-		if (c->cap == cap)
-			return c->ask ? c->ask(kvm) : c->value;
+		if (c->cap != cap)
+			continue;
+		if (c->ask_version)
+			return c->ask_version(compat, kvm);
+		return c->ask ? c->ask(kvm) : c->value;
 	}
 	return 0;
 }
 
-long kvm_ioctl_check_extension(struct kvm_call *c) { return kvm_check_extension(c->kvm, c->value); }
+long kvm_ioctl_check_extension(struct kvm_call *c)
+{
+	const struct kvm_compat *compat = c->kvm ? c->kvm->compat : kvm_compat_find(c->system->config.kvm_compat);
+
+	return check_extension(compat, c->kvm, c->value);
+}
 
 /* ---------------------------------------------------------------- KVM_ENABLE_CAP on a VM, under kvm->lock */
 

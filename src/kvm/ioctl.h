@@ -20,6 +20,3 @@ struct kvm_call {
 
 /* Arrays behind a fixed head, as KVM's msrs, cpuid and routing tables: -E2BIG above max. *out is the caller's to free. */
 long kvm_copy_array(struct kvm_call *c, size_t head, u32 count, size_t entry, void **out);
-
-/* caps.c */
-int kvm_check_extension(const struct kvm *kvm, u64 cap);

@@ -11,7 +11,9 @@
  *   kvm->slots_lock  changes of memslots, dirty logs, I/O bus registration
  *   slots->rwlock    readers of the memslot array (any guest memory access of ours, a fault from lookup to mapping);
  *                    written only to publish a new array
+ *   gmem->lock       pages of one guest_memfd
  *   kvm->mmu.lock    stage-2 tables, invalidation range and sequence
+ *   attributes.lock  the ranges of memory attributes
  * The interrupt controllers' locks (irqchip.h) are taken inside vcpu->mutex or none of these.
  * hw_vm_flush() may be called under slots_lock, never under mmu.lock or slots->rwlock.
  */
@@ -25,8 +27,11 @@
 #include "softcvm/kvm_abi.h"
 #include "softcvm/softcvm.h"
 
+#include "kvm/compat.h"
 #include "kvm/file.h"
+#include "kvm/guest_memfd.h"
 #include "kvm/iobus.h"
+#include "kvm/memory_attributes.h"
 #include "kvm/memslots.h"
 #include "kvm/mmu/mmu.h"
 #include "kvm/vendor/vendor.h"
@@ -63,6 +68,13 @@ struct kvm_caps {
 	bool no_platform_info;
 };
 
+/* What must not happen but does no harm: reported once a VM, as WARN_ON_ONCE() does. */
+enum kvm_warning {
+	KVM_WARN_SYNTHETIC_BITS,    /* hardware sent bits of an error code that only kvm may set */
+	KVM_WARN_STRAY_ENCRYPTION,  /* hardware claims encryption for a VM type without it */
+	KVM_WARN_PRIVATE_MMIO_ENTRY, /* a private access met a cached MMIO entry */
+};
+
 struct kvm {
 	struct kvm_object object;
 	struct kvm_system *system;
@@ -71,6 +83,9 @@ struct kvm {
 	struct observer *obs;
 	unsigned int type;	/* KVM_X86_*_VM */
 	const struct kvm_vendor *vendor;
+	const struct kvm_compat *compat;
+	bool pre_fault_allowed;	/* KVM_PRE_FAULT_MEMORY; becomes true when a measured launch is complete */
+	_Atomic u32 warned;	/* bit n: enum kvm_warning was reported */
 	_Atomic bool dead;	/* a fault inside kvm: every further ioctl answers EIO */
 
 	pthread_mutex_t lock, slots_lock;
@@ -78,6 +93,7 @@ struct kvm {
 	_Atomic unsigned int vcpu_count;
 
 	struct kvm_slots slots;
+	struct kvm_attributes attributes;
 	struct kvm_mmu mmu;
 	struct kvm_io_bus mmio_bus, pio_bus;
 	struct kvm_coalesced *coalesced;
@@ -160,6 +176,9 @@ struct kvm_vcpu {
 	u64 signal_mask;
 	u64 mmio_gpa, mmio_generation; /* last gpa without a slot */
 };
+
+/* vm.c: reports it the first time. */
+void kvm_warn_once(struct kvm *kvm, enum kvm_warning warning, u64 detail);
 
 /* ---------------------------------------------------------------- vCPUs (vcpu.c) */
 

@@ -8,6 +8,12 @@
 
 #include "kvm/kvm.h"
 
+/* What was asked for; `file`: the object behind guest_memfd, if it is one of ours. */
+struct region_request {
+	const struct kvm_userspace_memory_region2 *mem;
+	struct kvm_object *file;
+};
+
 #define USER_ADDRESS_END 0x7ffffffff000ull
 
 int kvm_slots_init(struct kvm *kvm)
@@ -26,8 +32,10 @@ void kvm_slots_destroy(struct kvm *kvm)
 	for (unsigned int as = 0; as < KVM_ADDRESS_SPACES; as++) {
 		struct kvm_memslots *slots = kvm->slots.as[as];
 
-		for (unsigned int i = 0; slots && i < slots->count; i++)
+		for (unsigned int i = 0; slots && i < slots->count; i++) {
 			kvm_dirty_bitmap_destroy(slots->slot[i].dirty);
+			kvm_gmem_unbind(slots->slot[i].gmem);
+		}
 		free(slots);
 	}
 	pthread_rwlock_destroy(&kvm->slots.rwlock);
@@ -146,6 +154,8 @@ static int replace_slot(struct kvm *kvm, const struct kvm_memslot *old, const st
 	publish(kvm, invalid.as_id, after, true);
 	if (invalid.dirty && (!new || new->dirty != invalid.dirty))
 		kvm_dirty_bitmap_destroy(invalid.dirty);
+	if (!new)
+		kvm_gmem_unbind(invalid.gmem);
 	return 0;
 }
 
@@ -170,7 +180,10 @@ static int check_flags(const struct kvm *kvm, u32 flags)
 {
 	u32 valid = KVM_MEM_LOG_DIRTY_PAGES;
 
-	if (kvm->vendor->has_readonly_mem)
+	/* Private memory cannot be logged, nor write-protected. */
+	if (flags & KVM_MEM_GUEST_MEMFD && kvm_gmem_supported(kvm))
+		valid = KVM_MEM_GUEST_MEMFD;
+	else if (kvm->vendor->has_readonly_mem)
 		valid |= KVM_MEM_READONLY;
 	return flags & ~valid ? -EINVAL : 0;
 }
@@ -182,6 +195,9 @@ static int check_region(const struct kvm *kvm, const struct kvm_userspace_memory
 	if (mem->memory_size & ~HW_PAGE_MASK || mem->guest_phys_addr & ~HW_PAGE_MASK || mem->userspace_addr & ~HW_PAGE_MASK)
 		return -EINVAL;
 	if (mem->userspace_addr > USER_ADDRESS_END || mem->memory_size > USER_ADDRESS_END - mem->userspace_addr)
+		return -EINVAL;
+	if (mem->flags & KVM_MEM_GUEST_MEMFD && (mem->guest_memfd_offset & ~HW_PAGE_MASK ||
+						 mem->guest_memfd_offset + mem->memory_size < mem->guest_memfd_offset))
 		return -EINVAL;
 	if (mem->slot >> 16 >= kvm->vendor->address_spaces)
 		return -EINVAL;
@@ -218,40 +234,73 @@ static int prepare_dirty(const struct kvm *kvm, const struct kvm_memslot *old, s
 	return new->dirty ? 0 : -ENOMEM;
 }
 
+/* What a slot that appears somewhere needs of the address there. */
+static int check_place(const struct kvm *kvm, const struct kvm_memslot *new)
+{
+	gfn_t last = gfn(new->base.v + new->pages - 1);
+
+	if (last.v >= kvm->mmu.max_gfn)
+		return -EINVAL;
+	if (gfn_to_gpa(last).v & kvm->vendor->gpa_alias && !kvm->compat->slots_may_alias)
+		return -EINVAL;
+	return 0;
+}
+
+static int publish_change(struct kvm *kvm, const struct kvm_memslot *old, const struct kvm_memslot *new)
+{
+	if (!old)
+		return create_slot(kvm, new);
+	return old->base.v != new->base.v ? replace_slot(kvm, old, new) : change_flags(kvm, old, new);
+}
+
 static int commit(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
 {
 	int error = prepare_dirty(kvm, old, new);
 
 	if (error)
 		return error;
-	if ((!old || old->base.v != new->base.v) && new->base.v + new->pages - 1 >= kvm->mmu.max_gfn)
-		error = -EINVAL;
-	else if (!old)
-		error = create_slot(kvm, new);
-	else if (old->base.v != new->base.v)
-		error = replace_slot(kvm, old, new);
-	else
-		error = change_flags(kvm, old, new);
+	if (!old || old->base.v != new->base.v)
+		error = check_place(kvm, new);
+	error = error ? error : publish_change(kvm, old, new);
 	if (error && (!old || old->dirty != new->dirty))
 		kvm_dirty_bitmap_destroy(new->dirty);
 	return error;
 }
 
-static int modify_or_create(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
+/* A new slot: its guest_memfd is looked at after overlaps, and let go if anything fails later. */
+static int create(struct kvm *kvm, struct kvm_memslot *new, const struct region_request *request)
 {
-	if (old) {
-		if (new->hva != old->hva || new->pages != old->pages || (new->flags ^ old->flags) & KVM_MEM_READONLY)
-			return -EINVAL;
-		if (new->base.v == old->base.v && new->flags == old->flags)
-			return 0;
+	int error;
+
+	if (overlaps(kvm, new))
+		return -EEXIST;
+	if (new->flags & KVM_MEM_GUEST_MEMFD) {
+		error = kvm_gmem_bind(kvm, new, request->file, request->mem->guest_memfd, request->mem->guest_memfd_offset);
+		if (error)
+			return error;
 	}
-	if ((!old || new->base.v != old->base.v) && overlaps(kvm, new))
+	error = commit(kvm, NULL, new);
+	if (error)
+		kvm_gmem_unbind(new->gmem);
+	return error;
+}
+
+static int modify(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
+{
+	/* Slots with a guest_memfd never change. */
+	if (new->flags & KVM_MEM_GUEST_MEMFD || new->hva != old->hva || new->pages != old->pages ||
+	    (new->flags ^ old->flags) & (KVM_MEM_READONLY | KVM_MEM_GUEST_MEMFD))
+		return -EINVAL;
+	if (new->base.v == old->base.v && new->flags == old->flags)
+		return 0;
+	if (new->base.v != old->base.v && overlaps(kvm, new))
 		return -EEXIST;
 	return commit(kvm, old, new);
 }
 
-static int set_region_locked(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
+static int set_region_locked(struct kvm *kvm, const struct region_request *request)
 {
+	const struct kvm_userspace_memory_region2 *mem = request->mem;
 	const struct kvm_memslot *old;
 	struct kvm_memslot new = {
 		.id = mem->slot & 0xffff,
@@ -268,16 +317,21 @@ static int set_region_locked(struct kvm *kvm, const struct kvm_userspace_memory_
 	old = kvm_slot_by_id(kvm, new.as_id, new.id);
 	if (!new.pages)
 		return old ? replace_slot(kvm, old, NULL) : -EINVAL;
-	return modify_or_create(kvm, old, &new);
+	return old ? modify(kvm, old, &new) : create(kvm, &new, request);
 }
 
 int kvm_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
 {
+	bool wants_file = mem->flags & KVM_MEM_GUEST_MEMFD && mem->memory_size;
+	const struct region_request request = { mem, wants_file ? kvm_fd_get((int)mem->guest_memfd) : NULL };
 	int error;
 
 	pthread_mutex_lock(&kvm->slots_lock);
-	error = set_region_locked(kvm, mem);
+	error = set_region_locked(kvm, &request);
 	pthread_mutex_unlock(&kvm->slots_lock);
+	/* Outside slots_lock: the client may have closed it meanwhile, and then this is its end. */
+	if (request.file)
+		kvm_object_put(request.file);
 	if (!error)
 		observe(kvm->obs, OBSERVE_KVM_MEMSLOT, -1, mem->slot, mem->flags, mem->guest_phys_addr, mem->memory_size,
 			mem->userspace_addr);
@@ -286,6 +340,10 @@ int kvm_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_reg
 
 /* ---------------------------------------------------------------- guest memory for kvm itself */
 
+/*
+ * kvm reads and writes what the client has mapped, as __kvm_read_guest_page() does. It asks no attribute: where the frame is
+ * private, the guest does not see what is written here. The trace says so.
+ */
 static int access_page(struct kvm *kvm, gpa_t a, void *read_to, const void *write_from, size_t size)
 {
 	const struct kvm_memslot *slot = kvm_find_slot(kvm, 0, gpa_to_gfn(a));
@@ -295,6 +353,8 @@ static int access_page(struct kvm *kvm, gpa_t a, void *read_to, const void *writ
 	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
 		return -EFAULT;
 	at = hpa(kvm_slot_hpa(slot, gpa_to_gfn(a)).v + (a.v & ~HW_PAGE_MASK));
+	if (observe_wants(kvm->obs, OBSERVE_KVM_HOST_ACCESS) && kvm_is_private(kvm, gpa_to_gfn(a)))
+		observe(kvm->obs, OBSERVE_KVM_HOST_ACCESS, -1, !read_to, a.v, size);
 	if (read_to)
 		return hw_copy_from_host(read_to, at, size);
 	if (slot->flags & KVM_MEM_READONLY)

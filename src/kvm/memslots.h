@@ -15,11 +15,13 @@
 #include "softcvm/kvm_abi.h"
 
 struct kvm;
+struct kvm_gmem_binding;
+struct kvm_object;
 
 #define KVM_USER_MEM_SLOTS   32764u
 #define KVM_MEM_MAX_PAGES    (((u64)1 << 31) - 1)
 #define KVM_MEMSLOT_INVALID  (1u << 16) /* internal flag: is being deleted or moved */
-#define KVM_MEMSLOT_GMEM_ONLY (1u << 17)
+#define KVM_MEMSLOT_GMEM_ONLY (1u << 17) /* its guest_memfd can be mapped: shared frames come from it, too */
 #define KVM_SLOTS_UPDATING   ((u64)1 << 63)
 #define KVM_ADDRESS_SPACES   2u
 
@@ -29,6 +31,7 @@ struct kvm_memslot {
 	gfn_t base;
 	u64 pages;
 	u64 hva;
+	struct kvm_gmem_binding *gmem;	/* GUEST_MEMFD: where private frames, or all (GMEM_ONLY), come from */
 	struct kvm_dirty_bitmap *dirty; /* LOG_DIRTY_PAGES; shared by successive versions of the slot */
 };
 

@@ -56,6 +56,8 @@ int softcvm_open(const struct softcvm_config *config)
 		return error;
 	if (!config)
 		config = &defaults;
+	if (!kvm_compat_find(config->kvm_compat))
+		return -EINVAL;
 	if (config->phys_bits && (config->phys_bits < 36 || config->phys_bits > 52))
 		return -EINVAL;
 	system = calloc(1, sizeof(*system));

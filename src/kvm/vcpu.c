@@ -128,6 +128,8 @@ static void init_controls(struct kvm_vcpu *vcpu)
 	ctl->s2 = &vcpu->kvm->mmu.s2;
 	ctl->hlt_exiting = true;
 	ctl->xcr0_supported = 1;
+	if (vcpu->kvm->vendor->vcpu_init)
+		vcpu->kvm->vendor->vcpu_init(vcpu);
 }
 
 static int vcpu_create(struct kvm_vcpu *vcpu, int carrier)

@@ -37,6 +37,7 @@ static void vm_destroy(struct kvm_object *object)
 	kvm_msr_filter_destroy(kvm);
 	kvm_mmu_destroy(kvm);
 	kvm_slots_destroy(kvm);
+	kvm_attributes_destroy(kvm);
 	kvm_io_bus_destroy(&kvm->mmio_bus);
 	kvm_io_bus_destroy(&kvm->pio_bus);
 	if (kvm->hw)
@@ -63,9 +64,17 @@ static int vm_create(struct kvm *kvm)
 	return error ? error : kvm_coalesced_create(kvm);
 }
 
+void kvm_warn_once(struct kvm *kvm, enum kvm_warning warning, u64 detail)
+{
+	u32 bit = 1u << warning;
+
+	if (!(atomic_fetch_or_explicit(&kvm->warned, bit, memory_order_relaxed) & bit))
+		observe(kvm->obs, OBSERVE_KVM_WARN_ONCE, -1, warning, detail);
+}
+
 long kvm_ioctl_create_vm(struct kvm_call *c)
 {
-	const struct kvm_vendor *vendor = kvm_vendor_find(c->value);
+	const struct kvm_vendor *vendor = kvm_vendor_find(&c->system->config, c->value);
 	struct kvm *kvm;
 	int fd, error;
 
@@ -80,9 +89,12 @@ long kvm_ioctl_create_vm(struct kvm_call *c)
 	kvm->obs = c->system->config.observer;
 	kvm->type = vendor->type;
 	kvm->vendor = vendor;
+	kvm->compat = kvm_compat_find(c->system->config.kvm_compat);
+	kvm->pre_fault_allowed = vendor->pre_fault_allowed;
 	pthread_mutex_init(&kvm->lock, NULL);
 	pthread_mutex_init(&kvm->slots_lock, NULL);
 	pthread_rwlock_init(&kvm->msr_filter_lock, NULL);
+	kvm_attributes_init(kvm);
 	kvm_io_bus_init(&kvm->mmio_bus);
 	kvm_io_bus_init(&kvm->pio_bus);
 

@@ -115,7 +115,17 @@ static u64 npf_error(const struct access *a)
 		e |= HW_PFERR_WRITE;
 	if (a->acc & ACC_FETCH)
 		e |= HW_PFERR_FETCH;
+	if (a->claim == CLAIM_PRIVATE)
+		e |= HW_PFERR_GUEST_ENC;
 	return e;
+}
+
+/* An EPT exit gives the address with its claim, as the guest's paging structures have it. */
+static u64 claimed_address(const struct hw_cpu *c, const struct access *a)
+{
+	bool set = a->claim != CLAIM_NONE && (a->claim == CLAIM_PRIVATE) == c->ctl.claim_bit_is_private;
+
+	return a->gpa.v | (set ? c->ctl.claim_bit : 0);
 }
 
 /* The caller in access.c adds the data of a write. */
@@ -127,10 +137,10 @@ int cpu_exit_stage2(struct hw_cpu *c, const struct access *a)
 		fill_svm(c, SVM_EXIT_NPF, npf_error(a) | take_fault_bits(c), a->gpa.v, 0);
 	} else if (a->s2.result == STAGE2_RESERVED) {
 		fill_vmx(c, VMX_EXIT_EPT_MISCONFIG, 0, 0);
-		x->vmx.guest_physical = a->gpa.v;
+		x->vmx.guest_physical = claimed_address(c, a);
 	} else {
 		fill_vmx(c, VMX_EXIT_EPT_VIOLATION, ept_qualification(a) | take_fault_bits(c), 0);
-		x->vmx.guest_physical = a->gpa.v;
+		x->vmx.guest_physical = claimed_address(c, a);
 		x->vmx.guest_linear = a->lin;
 	}
 	x->access = (struct hw_access){

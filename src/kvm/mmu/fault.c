@@ -4,13 +4,18 @@
 
 #include "kvm/kvm.h"
 
-int kvm_memory_fault_exit(struct kvm_vcpu *vcpu, gfn_t f, bool is_private)
+/* KVM_EXIT_MEMORY_FAULT, the one exit that comes with an error (api.rst). Returns it. */
+static int memory_fault_exit(struct kvm_vcpu *vcpu, const struct kvm_page_fault *fault, int error)
 {
-	vcpu->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
-	vcpu->run->memory_fault.flags = is_private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0;
-	vcpu->run->memory_fault.gpa = gfn_to_gpa(f).v;
-	vcpu->run->memory_fault.size = HW_PAGE_SIZE;
-	return -EFAULT;
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_MEMORY_FAULT;
+	run->memory_fault.flags = fault->is_private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0;
+	run->memory_fault.gpa = gfn_to_gpa(fault->gfn).v;
+	run->memory_fault.size = HW_PAGE_SIZE;
+	observe(vcpu->kvm->obs, OBSERVE_KVM_MEMORY_FAULT, vcpu->index, run->memory_fault.gpa, run->memory_fault.flags,
+		error);
+	return error;
 }
 
 /* ---------------------------------------------------------------- the sequence */
@@ -86,13 +91,13 @@ static int handle_mmio_entry(struct kvm_vcpu *vcpu, gfn_t f)
 	return RET_PF_EMULATE;
 }
 
+/* ---------------------------------------------------------------- no slot */
+
 static int fault_no_slot(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	u64 generation = kvm_slots_generation(&vcpu->kvm->slots);
 	struct kvm_mmu *mmu = &vcpu->kvm->mmu;
 
-	if (fault->is_private)
-		return kvm_memory_fault_exit(vcpu, fault->gfn, true);
 	if (fault->gfn.v >= mmu->max_gfn || generation & KVM_SLOTS_UPDATING)
 		return RET_PF_EMULATE;
 	remember_mmio(vcpu, fault->gfn, generation);
@@ -102,35 +107,76 @@ static int fault_no_slot(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	return RET_PF_EMULATE;
 }
 
-/* ---------------------------------------------------------------- memory */
+/*
+ * The variant that was proposed for TDX and SNP and rejected: nothing there is MMIO, whatever was claimed. As merged, emulated
+ * MMIO is shared, and a private access to nothing is for user space to decide.
+ */
+static bool no_slot_is_mmio(const struct kvm_vcpu *vcpu, const struct kvm_page_fault *fault)
+{
+	return !fault->slot && vcpu->kvm->vendor->hardware_claim && vcpu->kvm->system->config.no_slot_is_mmio;
+}
 
-/* The frame behind the gfn. Whether the client's page is there is found out by the access itself (hw: host_fault). */
-static int fault_in_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
+/* ---------------------------------------------------------------- memory: the frame behind the gfn */
+
+static int frame_from_gmem(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
+{
+	int error = fault->slot->gmem ? kvm_gmem_get_frame(fault->slot, fault->gfn, &fault->hpa) : -EFAULT;
+
+	if (error)
+		return memory_fault_exit(vcpu, fault, error);
+	fault->from_gmem = true;
+	fault->map_writable = true;
+	return RET_PF_CONTINUE;
+}
+
+/* Whether the client's page is there is found out by the access itself (hw: host_fault), or here if there is none. */
+static int frame_from_client(struct kvm_page_fault *fault)
 {
 	const struct kvm_memslot *slot = fault->slot;
+	u64 probe;
 
-	if (slot->flags & KVM_MEMSLOT_INVALID)
-		return fault->prefetch ? -EAGAIN : RET_PF_RETRY;
 	/* A write to ROM is emulated: api.rst KVM_MEM_READONLY. It is not cached as MMIO. */
 	if (fault->write && slot->flags & KVM_MEM_READONLY)
 		return RET_PF_EMULATE;
 	fault->hpa = kvm_slot_hpa(slot, fault->gfn);
+	if (fault->prefetch && hw_load_host(fault->hpa, 1, &probe))
+		return -EFAULT;
 	/* A logged page becomes writable only by a write fault, which is what logs it. */
 	fault->map_writable = !(slot->flags & KVM_MEM_READONLY) && (fault->write || !slot->dirty);
 	return RET_PF_CONTINUE;
 }
 
+static int fault_in_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
+{
+	const struct kvm_memslot *slot = fault->slot;
+
+	if (slot->flags & KVM_MEMSLOT_INVALID && fault->prefetch && vcpu->kvm->compat->prefault_invalid_slot)
+		return vcpu->kvm->compat->prefault_invalid_slot;
+	if (slot->flags & KVM_MEMSLOT_INVALID)
+		return RET_PF_RETRY;
+	if (fault->is_private || slot->flags & KVM_MEMSLOT_GMEM_ONLY)
+		return frame_from_gmem(vcpu, fault);
+	return frame_from_client(fault);
+}
+
+/* ---------------------------------------------------------------- memory: the mapping */
+
 static int map_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	struct kvm_mmu *mmu = &vcpu->kvm->mmu;
+	unsigned int mapped;
 	int result;
 
 	pthread_mutex_lock(&mmu->lock);
+	mapped = fault->prefetch ? kvm_tdp_mapped_level(vcpu->kvm, fault->gfn) : 0;
 	if (fault_is_stale(vcpu, fault)) {
 		observe(vcpu->kvm->obs, OBSERVE_KVM_RETRY, vcpu->index, fault->gfn.v, mmu->seq);
 		result = RET_PF_RETRY;
+	} else if (mapped) {
+		fault->goal_level = mapped;
+		result = RET_PF_SPURIOUS;
 	} else {
-		fault->goal_level = kvm_mmu_max_level(fault->slot, fault->gfn, fault->max_level);
+		fault->goal_level = kvm_mmu_max_level(vcpu->kvm, fault);
 		result = kvm_tdp_map(vcpu, fault);
 	}
 	pthread_mutex_unlock(&mmu->lock);
@@ -144,26 +190,69 @@ static int fault_with_slot(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	return result == RET_PF_CONTINUE ? map_frame(vcpu, fault) : result;
 }
 
+/* ---------------------------------------------------------------- the decision */
+
+/* Order as in kvm_mmu_faultin_pfn(): that claim and attribute agree comes before any question about the slot. */
+static int decide(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
+{
+	bool attribute = kvm_is_private(vcpu->kvm, fault->gfn);
+
+	observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_CLAIM, vcpu->index, fault->gfn.v, fault->is_private, attribute,
+		fault->slot ? fault->slot->id : ~0ull);
+	if (no_slot_is_mmio(vcpu, fault))
+		return fault_no_slot(vcpu, fault);
+	if (fault->is_private != attribute)
+		return memory_fault_exit(vcpu, fault, -EFAULT);
+	if (fault->slot)
+		return fault_with_slot(vcpu, fault);
+	return fault->is_private ? memory_fault_exit(vcpu, fault, -EFAULT) : fault_no_slot(vcpu, fault);
+}
+
 static int fault_full_path(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	struct kvm *kvm = vcpu->kvm;
 	int result;
 
 	kvm_slots_lock(kvm);
-	/* Before anything that the mapping depends on is read. */
+	/* Before anything that the mapping depends on is read: attribute, slot, frame. */
 	fault->mmu_seq = __atomic_load_n(&kvm->mmu.seq, __ATOMIC_ACQUIRE);
 	fault->slot = kvm_find_slot(kvm, 0, fault->gfn);
-	result = fault->slot ? fault_with_slot(vcpu, fault) : fault_no_slot(vcpu, fault);
+	result = decide(vcpu, fault);
 	kvm_slots_unlock(kvm);
 	if (fault->flush)
 		kvm_tdp_flush(kvm);
 	return result;
 }
 
+/* ---------------------------------------------------------------- the entries */
+
+/* What hardware cannot have meant is reported once and cleared; the guest goes on. */
+static u64 check_hardware_code(struct kvm *kvm, u64 code)
+{
+	if (code & PFERR_SYNTHETIC_MASK)
+		kvm_warn_once(kvm, KVM_WARN_SYNTHETIC_BITS, code);
+	code &= ~PFERR_SYNTHETIC_MASK;
+	if (code & HW_PFERR_GUEST_ENC && !kvm->vendor->hardware_claim) {
+		kvm_warn_once(kvm, KVM_WARN_STRAY_ENCRYPTION, code);
+		code &= ~HW_PFERR_GUEST_ENC;
+	}
+	return code;
+}
+
+/* Emulated MMIO is shared: a private access that meets its entry is an error without exit information. */
+static int fault_reserved(struct kvm_vcpu *vcpu, const struct kvm_page_fault *fault)
+{
+	if (!fault->is_private)
+		return handle_mmio_entry(vcpu, fault->gfn);
+	kvm_warn_once(vcpu->kvm, KVM_WARN_PRIVATE_MMIO_ENTRY, fault->error_code);
+	return -EFAULT;
+}
+
 int kvm_handle_page_fault(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 {
-	error_code &= ~PFERR_SYNTHETIC_MASK;
+	error_code = check_hardware_code(vcpu->kvm, error_code);
 	error_code |= vcpu->kvm->vendor->claim(vcpu, addr, error_code);
+	addr.v &= ~vcpu->kvm->vendor->gpa_alias;
 
 	struct kvm_page_fault fault = {
 		.addr = addr,
@@ -176,14 +265,28 @@ int kvm_handle_page_fault(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 		.gfn = gpa_to_gfn(addr),
 		.max_level = HW_LEVEL_1G,
 	};
+	int result = RET_PF_INVALID;
 
 	observe(vcpu->kvm->obs, OBSERVE_KVM_PAGE_FAULT, vcpu->index, vcpu->index, hw_cpu_arch(vcpu->cpu)->rip, addr.v,
 		error_code);
-	if (fault.rsvd) {
-		int result = fault.is_private ? -EFAULT : handle_mmio_entry(vcpu, fault.gfn);
+	if (fault.rsvd)
+		result = fault_reserved(vcpu, &fault);
+	return result == RET_PF_INVALID ? fault_full_path(vcpu, &fault) : result;
+}
 
-		if (result != RET_PF_INVALID)
-			return result;
-	}
-	return fault_full_path(vcpu, &fault);
+int kvm_prefault_page(struct kvm_vcpu *vcpu, gfn_t f, unsigned int *level)
+{
+	u64 claim = kvm_is_private(vcpu->kvm, f) ? PFERR_PRIVATE_ACCESS : 0;
+	struct kvm_page_fault fault = {
+		.addr = gfn_to_gpa(f),
+		.error_code = HW_PFERR_GUEST_FINAL | claim,
+		.is_private = claim,
+		.prefetch = true,
+		.gfn = f,
+		.max_level = HW_LEVEL_1G,
+	};
+	int result = fault_full_path(vcpu, &fault);
+
+	*level = fault.goal_level;
+	return result;
 }

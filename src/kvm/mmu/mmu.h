@@ -2,9 +2,10 @@
 /*
  * The stage-2 fault path: one straight line of small functions, an error code in, a KVM exit or resumption out.
  *
- *   kvm_handle_page_fault()   fault.c: RSVD quick path, claim, slot, frame, level, mapping
+ *   kvm_handle_page_fault()   fault.c: hardware's error code, claim, RSVD quick path, attribute, slot, frame, mapping
  *   kvm_mmu_max_level()       level.c: the largest page that may be mapped
  *   kvm_tdp_*()               tdp.c: the tables
+ *   kvm_prefault_page()       the same path without a guest's access, for prefault.c
  *
  * The sequence (reference: KVM's mmu_invalidate_seq). A fault reads the sequence, then attributes, slot and frame, and
  * installs under mmu.lock only if no change of what it read has begun or ended since. Whoever changes what a fault may map
@@ -36,8 +37,10 @@ struct kvm_mmu {
 	u64 max_gfn;		  /* first frame beyond the guest physical address width */
 };
 
-#define PFERR_PRIVATE_ACCESS (1ull << 49) /* synthetic: the claim is "private" */
-#define PFERR_SYNTHETIC_MASK (PFERR_PRIVATE_ACCESS | 1ull << 48)
+/* Synthetic: bits of an error code that only kvm sets. An implicit access is a supervisor's whatever CPL is (SMAP). */
+#define PFERR_IMPLICIT_ACCESS (1ull << 48)
+#define PFERR_PRIVATE_ACCESS  (1ull << 49) /* the claim is "private" */
+#define PFERR_SYNTHETIC_MASK  (PFERR_PRIVATE_ACCESS | PFERR_IMPLICIT_ACCESS)
 
 /* What a step of the fault path answers. Negative: errno for user space. */
 enum ret_pf {
@@ -56,6 +59,7 @@ struct kvm_page_fault {
 	const u64 error_code;
 	const bool exec, write, present, rsvd, is_private;
 	const bool prefetch;
+	const unsigned int max_level;
 	/* derived from the address */
 	gfn_t gfn;
 	/* derived from the slot, under kvm_slots_lock() */
@@ -63,7 +67,7 @@ struct kvm_page_fault {
 	u64 mmu_seq;
 	hpa_t hpa; /* of the page */
 	bool map_writable;
-	unsigned int max_level;
+	bool from_gmem;
 	/* outputs */
 	unsigned int goal_level;
 	bool flush; /* a mapping was replaced: flush after mmu.lock is dropped */
@@ -75,25 +79,29 @@ void kvm_mmu_destroy(struct kvm *kvm);
 /* From an EPT violation, EPT misconfiguration or NPF: RET_PF_*, with run->memory_fault filled for a memory-fault exit. */
 int kvm_handle_page_fault(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code);
 
-/* fault.c: exit_reason KVM_EXIT_MEMORY_FAULT for the page; returns -EFAULT. */
-int kvm_memory_fault_exit(struct kvm_vcpu *vcpu, gfn_t f, bool is_private);
+/* A read that nobody makes, its claim taken from the attributes: RET_PF_*; *level: of the mapping. */
+int kvm_prefault_page(struct kvm_vcpu *vcpu, gfn_t f, unsigned int *level);
 
 /* Changes of what may be mapped. Begin and end nest and may overlap between threads. */
 void kvm_mmu_invalidate_begin(struct kvm *kvm, gfn_t start, gfn_t end);
 void kvm_mmu_invalidate_end(struct kvm *kvm);
 
 /* level.c */
-unsigned int kvm_mmu_max_level(const struct kvm_memslot *slot, gfn_t f, unsigned int max_level);
+unsigned int kvm_mmu_max_level(struct kvm *kvm, const struct kvm_page_fault *fault);
 
-/* tdp.c, all under mmu.lock but kvm_tdp_zap() and kvm_tdp_flush(), which take it. */
+/* tdp.c, all under mmu.lock but kvm_tdp_zap*() and kvm_tdp_flush(), which take it. */
 int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
 /* fault->slot is NULL: remember that there is nothing, for this generation of the slots. */
 void kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation);
+/* The level at which the frame is mapped; 0: it is not. */
+unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f);
 /* The entry of the leaf or hole at the frame; false: it is not an MMIO entry. */
 bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation);
 /* Takes write permission from the frames whose bit is set (64 from `base`); kvm_tdp_flush() is the caller's. */
 void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask);
-/* Unmaps [start, end); complete when it returns. */
+/* Unmaps [start, end); complete only behind kvm_tdp_flush(). */
+void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end);
+/* Both; complete when it returns. */
 void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end);
 void kvm_tdp_flush(struct kvm *kvm);
 

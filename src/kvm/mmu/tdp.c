@@ -141,6 +141,23 @@ int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	return RET_PF_FIXED;
 }
 
+unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f)
+{
+	const struct kvm_mmu *mmu = &kvm->mmu;
+	const u64 *table = mmu->s2.root;
+
+	for (unsigned int level = mmu->s2.levels; level >= HW_LEVEL_4K; level--) {
+		u64 e = load_entry(&table[stage2_index(gfn_to_gpa(f), level)]);
+
+		if (!stage2_present(mmu->s2.format, e) || is_mmio(mmu, e))
+			return 0;
+		if (stage2_is_leaf(e, level))
+			return level;
+		table = stage2_entry_table(e);
+	}
+	return 0;
+}
+
 void kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation)
 {
 	struct kvm_mmu *mmu = &vcpu->kvm->mmu;
@@ -196,7 +213,7 @@ static void zap_table(struct kvm_mmu *mmu, u64 *table, unsigned int level, u64 f
 	}
 }
 
-void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end)
+void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end)
 {
 	struct kvm_mmu *mmu = &kvm->mmu;
 
@@ -204,6 +221,11 @@ void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end)
 	zap_table(mmu, mmu->s2.root, mmu->s2.levels, 0, start.v, end.v);
 	pthread_mutex_unlock(&mmu->lock);
 	observe(kvm->obs, OBSERVE_KVM_TDP_ZAP, -1, start.v, end.v);
+}
+
+void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end)
+{
+	kvm_tdp_zap_leafs(kvm, start, end);
 	kvm_tdp_flush(kvm);
 }
 

@@ -2,15 +2,14 @@
 /* The default VM type: no private memory, everything open to KVM. */
 #include "kvm/kvm.h"
 
-static u64 claim(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
-{
-	return 0;
-}
+static u64 claim(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code) { return 0; }
 
 const struct kvm_vendor kvm_vendor_plain = {
 	.name = "default",
 	.type = KVM_X86_DEFAULT_VM,
 	.has_readonly_mem = true,
-	.address_spaces = 1,
+	.pre_fault_allowed = true,
+	/* The second is that of SMM, which no processor of ours enters; its slots are kept, as in Linux. */
+	.address_spaces = 2,
 	.claim = claim,
 };

@@ -4,12 +4,14 @@
 
 static const struct kvm_vendor *const vendors[] = {
 	&kvm_vendor_plain,
+	&kvm_vendor_sw_protected,
+	&kvm_vendor_test_claim,
 };
 
-const struct kvm_vendor *kvm_vendor_find(unsigned long type)
+const struct kvm_vendor *kvm_vendor_find(const struct softcvm_config *config, unsigned long type)
 {
 	for (unsigned int i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++)
-		if (vendors[i]->type == type)
+		if (vendors[i]->type == type && (config->test_vm_types || !vendors[i]->test_only))
 			return vendors[i];
 	return NULL;
 }
@@ -19,6 +21,7 @@ unsigned int kvm_vendor_types(void)
 	unsigned int mask = 0;
 
 	for (unsigned int i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++)
-		mask |= 1u << vendors[i]->type;
+		if (!vendors[i]->test_only)
+			mask |= 1u << vendors[i]->type;
 	return mask;
 }

@@ -107,7 +107,8 @@ static int map_gpa_range(struct kvm_vcpu *vcpu, const struct hypercall *h)
 	run->hypercall.args[0] = h->a0;
 	run->hypercall.args[1] = h->a1;
 	run->hypercall.args[2] = h->a2;
-	run->hypercall.ret = 0;
+	if (vcpu->kvm->compat->presets_hypercall_ret)
+		run->hypercall.ret = 0;
 	run->hypercall.flags = h->long_mode ? KVM_EXIT_HYPERCALL_LONG_MODE : 0;
 	vcpu->completion = complete_hypercall;
 	return KVM_EXIT_TO_USER;

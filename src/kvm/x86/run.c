@@ -32,6 +32,15 @@ void softcvm_interrupt(void)
 	atomic_fetch_add(&vcpu->wake, 1);
 }
 
+void kvm_vcpu_interruptible(struct kvm_vcpu *vcpu, bool begin)
+{
+	if (begin)
+		atomic_store(&vcpu->interrupted, false);
+	running = begin ? vcpu : NULL;
+}
+
+bool kvm_vcpu_interrupted(struct kvm_vcpu *vcpu) { return atomic_load(&vcpu->interrupted); }
+
 /* ---------------------------------------------------------------- sleep */
 
 bool kvm_vcpu_runnable(struct kvm_vcpu *vcpu)

@@ -23,6 +23,9 @@
 /* ---------------------------------------------------------------- run.c */
 
 int kvm_arch_run(struct kvm_vcpu *vcpu);
+/* Long requests besides KVM_RUN: softcvm_interrupt() is for this vCPU until `begin` is false again. */
+void kvm_vcpu_interruptible(struct kvm_vcpu *vcpu, bool begin);
+bool kvm_vcpu_interrupted(struct kvm_vcpu *vcpu);
 /* vmx.c, svm.c: trace the exit, pick up an event that it cut short, call the handler. */
 int kvm_vmx_handle_exit(struct kvm_vcpu *vcpu);
 int kvm_svm_handle_exit(struct kvm_vcpu *vcpu);

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The table of differences between versions of KVM. */
+#include "kvm/compat.h"
+
+#include <errno.h>
+
+#include "softcvm/kvm_abi.h"
+
+static const struct kvm_compat versions[] = {
+	[SOFTCVM_KVM_7_2] = {
+		.name = "7.2",
+		.gmem_flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
+		.gmem_for_every_type = true,
+		.gmem_bound_twice = -EEXIST,
+		.prefault_invalid_slot = -EAGAIN,
+		.presets_hypercall_ret = true,
+	},
+	[SOFTCVM_KVM_6_12] = {
+		.name = "6.12",
+		.gmem_bound_twice = -EINVAL,
+		.slots_may_alias = true,
+	},
+};
+
+const struct kvm_compat *kvm_compat_find(enum softcvm_kvm_compat version)
+{
+	return (unsigned int)version < sizeof(versions) / sizeof(versions[0]) ? &versions[version] : NULL;
+}
