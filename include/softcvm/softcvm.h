@@ -68,6 +68,9 @@ void softcvm_interrupt(void);
  * (Any other write by the process is noticed when KVM_RUN is next entered or an interrupt is injected.) */
 void softcvm_memory_written(int vm_fd, const void *start, size_t length);
 
+/* Are the invariants of guest memory true? 0: yes; 1: no, and `message` says which and where. Any thread, at any time. */
+int softcvm_check(int vm_fd, char *message, size_t size);
+
 /* ---- for those who stand between a program and libc: the descriptor table follows what the program does
  *
  * After fork() the child's copies of VM, vCPU and device descriptors answer -EIO, as in Linux: a VM belongs to the address

@@ -198,6 +198,17 @@ void softcvm_memory_written(int vm_fd, const void *start, size_t length)
 		kvm_object_put(object);
 }
 
+int softcvm_check(int vm_fd, char *message, size_t size)
+{
+	struct kvm_object *object;
+	struct kvm *kvm = vm_of(vm_fd, &object);
+	int result = kvm ? kvm_check_invariants(kvm, message, size) : -EBADF;
+
+	if (object)
+		kvm_object_put(object);
+	return result;
+}
+
 uint64_t softcvm_time_ns(int vm_fd)
 {
 	struct kvm_object *object;

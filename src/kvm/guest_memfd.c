@@ -249,18 +249,26 @@ static int allocate(struct kvm_gmem *gmem, u64 page, u64 pages)
 	return 0;
 }
 
+bool kvm_gmem_frame_of(const struct kvm_memslot *slot, gfn_t f, hpa_t *out)
+{
+	const struct kvm_gmem_binding *b = slot->gmem;
+
+	if (!b || !b->file || !b->map)
+		return false;
+	*out = ptr_to_hpa(b->map + ((f.v - slot->base.v) << HW_PAGE_SHIFT));
+	return true;
+}
+
 int kvm_gmem_get_frame(const struct kvm_memslot *slot, gfn_t f, hpa_t *out)
 {
 	const struct kvm_gmem_binding *b = slot->gmem;
-	u64 page = f.v - slot->base.v;
 	int error;
 
-	if (!b->file || !b->map)
+	if (!kvm_gmem_frame_of(slot, f, out))
 		return -EFAULT;
 	pthread_mutex_lock(&b->file->lock);
-	error = allocate(b->file, b->first + page, 1);
+	error = allocate(b->file, b->first + f.v - slot->base.v, 1);
 	pthread_mutex_unlock(&b->file->lock);
-	*out = ptr_to_hpa(b->map + (page << HW_PAGE_SHIFT));
 	return error;
 }
 

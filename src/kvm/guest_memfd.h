@@ -43,6 +43,8 @@ void kvm_gmem_unbind(struct kvm_gmem_binding *binding);
  * gone; -ENOMEM.
  */
 int kvm_gmem_get_frame(const struct kvm_memslot *slot, gfn_t f, hpa_t *out);
+/* The same without allocating: false if there is no such frame. */
+bool kvm_gmem_frame_of(const struct kvm_memslot *slot, gfn_t f, hpa_t *out);
 /* Allocates the frames of [f, f + pages) at once; what cannot be had is found out when it is asked for. */
 void kvm_gmem_populate(const struct kvm_memslot *slot, gfn_t f, u64 pages);
 

@@ -120,7 +120,7 @@ static bool no_slot_is_mmio(const struct kvm_vcpu *vcpu, const struct kvm_page_f
 
 static int frame_from_gmem(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
-	int error = fault->slot->gmem ? kvm_gmem_get_frame(fault->slot, fault->gfn, &fault->hpa) : -EFAULT;
+	int error = kvm_gmem_get_frame(fault->slot, fault->gfn, &fault->hpa);
 
 	if (error)
 		return memory_fault_exit(vcpu, fault, error);

@@ -5,6 +5,7 @@
  *   kvm_handle_page_fault()   fault.c: hardware's error code, claim, RSVD quick path, attribute, slot, frame, mapping
  *   kvm_mmu_max_level()       level.c: the largest page that may be mapped
  *   kvm_tdp_*()               tdp.c: the tables
+ *   kvm_check_invariants()    invariants.c: what must be true of all that
  *   kvm_prefault_page()       the same path without a guest's access, for prefault.c
  *
  * The sequence (reference: KVM's mmu_invalidate_seq). A fault reads the sequence, then attributes, slot and frame, and
@@ -89,6 +90,9 @@ void kvm_mmu_invalidate_end(struct kvm *kvm);
 /* level.c */
 unsigned int kvm_mmu_max_level(struct kvm *kvm, const struct kvm_page_fault *fault);
 
+/* invariants.c: 0, or 1 and which rule is violated where. Takes slots_lock. */
+int kvm_check_invariants(struct kvm *kvm, char *message, size_t size);
+
 /* tdp.c, all under mmu.lock but kvm_tdp_zap*() and kvm_tdp_flush(), which take it. */
 int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
 /* fault->slot is NULL: remember that there is nothing, for this generation of the slots. */
@@ -104,5 +108,8 @@ void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end);
 /* Both; complete when it returns. */
 void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end);
 void kvm_tdp_flush(struct kvm *kvm);
+
+/* Every leaf and MMIO entry, with the first frame that it is for. */
+void kvm_tdp_for_each(struct kvm *kvm, void (*visit)(void *opaque, gfn_t f, u64 entry, unsigned int level), void *opaque);
 
 #define KVM_MMIO_GENERATION_MASK (((u64)1 << 18) - 1)

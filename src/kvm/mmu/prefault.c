@@ -16,6 +16,8 @@
 
 /* How much of a guest_memfd is allocated at a time. */
 #define GMEM_BATCH_PAGES 512u
+/* How much of the client's memory is read between two looks for a signal. */
+#define CLIENT_BATCH_PAGES 8192u
 
 struct prefault {
 	struct kvm_vcpu *vcpu;
@@ -92,6 +94,7 @@ static int step(struct prefault *p)
 	size = hw_level_size(level) >> HW_PAGE_SHIFT;
 	pages = size - (p->at.v & (size - 1));
 	pages = pages < p->pages ? pages : p->pages;
+	pages = pages < CLIENT_BATCH_PAGES ? pages : CLIENT_BATCH_PAGES;
 	if (pages > 1 && !p->page_by_page && !read_client_pages(p, pages))
 		p->page_by_page = true;
 	if (p->page_by_page)

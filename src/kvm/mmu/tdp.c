@@ -191,6 +191,33 @@ void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask)
 	}
 }
 
+struct visitor {
+	const struct kvm_mmu *mmu;
+	void (*visit)(void *opaque, gfn_t f, u64 entry, unsigned int level);
+	void *opaque;
+};
+
+static void visit_table(const struct visitor *v, const u64 *table, unsigned int level, u64 first)
+{
+	u64 span = hw_level_size(level) >> HW_PAGE_SHIFT;
+
+	for (unsigned int i = 0; i < 512; i++) {
+		u64 e = load_entry(&table[i]);
+
+		if (is_table(v->mmu, e, level))
+			visit_table(v, stage2_entry_table(e), level - 1, first + i * span);
+		else if (stage2_present(v->mmu->s2.format, e))
+			v->visit(v->opaque, gfn(first + i * span), e, level);
+	}
+}
+
+void kvm_tdp_for_each(struct kvm *kvm, void (*visit)(void *opaque, gfn_t f, u64 entry, unsigned int level), void *opaque)
+{
+	const struct visitor v = { &kvm->mmu, visit, opaque };
+
+	visit_table(&v, kvm->mmu.s2.root, kvm->mmu.s2.levels, 0);
+}
+
 /* `first` is the frame of entry 0. Tables that lie in the range as a whole are detached. */
 static void zap_table(struct kvm_mmu *mmu, u64 *table, unsigned int level, u64 first, u64 start, u64 end)
 {

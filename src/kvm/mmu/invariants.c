@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The invariants of guest memory, as code: what is mapped is what slots, attributes and guest_memfds say, at any moment at
+ * which none of them is changing.
+ */
+#include <stdio.h>
+
+#include "kvm/kvm.h"
+
+struct check {
+	struct kvm *kvm;
+	const char *violated; /* the first one */
+	gfn_t at;
+};
+
+static bool violated(struct check *c, gfn_t f, bool wrong, const char *rule)
+{
+	if (!wrong || c->violated)
+		return wrong;
+	c->violated = rule;
+	c->at = f;
+	return true;
+}
+
+/* A private frame comes from the guest_memfd, at 4K; a shared one from the client, unless the slot has nothing else. */
+static void check_frame(struct check *c, const struct kvm_memslot *slot, gfn_t f, hpa_t mapped, unsigned int level)
+{
+	bool is_private = kvm_is_private(c->kvm, f);
+	hpa_t frame;
+
+	if (!is_private && !(slot->flags & KVM_MEMSLOT_GMEM_ONLY)) {
+		violated(c, f, mapped.v != kvm_slot_hpa(slot, f).v, "a shared frame is mapped from the client's memory of its slot");
+		return;
+	}
+	if (violated(c, f, !kvm_gmem_frame_of(slot, f, &frame), "a private frame is mapped only with a guest_memfd"))
+		return;
+	violated(c, f, frame.v != mapped.v, "a private frame is mapped from its page of the guest_memfd");
+	violated(c, f, level != HW_LEVEL_4K, "a guest_memfd is mapped by single pages");
+}
+
+static void check_leaf(struct check *c, gfn_t f, u64 entry, unsigned int level)
+{
+	u64 pages = hw_level_size(level) >> HW_PAGE_SHIFT;
+	const struct kvm_memslot *slot = kvm_find_slot(c->kvm, 0, f);
+	enum stage2_format format = c->kvm->mmu.s2.format;
+	/* Bit 7 says that the leaf is huge, bit 12 and up are its address. */
+	hpa_t mapped = hpa(entry & STAGE2_ADDR_MASK & ~(hw_level_size(level) - 1));
+
+	if (violated(c, f, !slot || slot->flags & KVM_MEMSLOT_INVALID, "what is mapped has a slot"))
+		return;
+	violated(c, f, f.v + pages > slot->base.v + slot->pages, "a huge page lies in one slot");
+	violated(c, f, !kvm_attributes_uniform(c->kvm, f, gfn(f.v + pages)), "a huge page has frames of one kind");
+	violated(c, f, slot->flags & KVM_MEM_READONLY && stage2_perms(format, entry) & STAGE2_W,
+		 "a read-only slot is not mapped writable");
+	check_frame(c, slot, f, mapped, level);
+}
+
+static void check_mmio(struct check *c, gfn_t f, u64 generation)
+{
+	bool current = generation == (kvm_slots_generation(&c->kvm->slots) & KVM_MMIO_GENERATION_MASK);
+
+	violated(c, f, current && kvm_find_slot(c->kvm, 0, f), "an MMIO entry of this generation has no slot");
+}
+
+static void check_entry(void *opaque, gfn_t f, u64 entry, unsigned int level)
+{
+	struct check *c = opaque;
+	u64 generation;
+
+	if (!stage2_is_reserved(c->kvm->mmu.s2.format, entry))
+		check_leaf(c, f, entry, level);
+	else if (kvm_tdp_lookup_mmio(c->kvm, f, &generation))
+		check_mmio(c, f, generation);
+}
+
+int kvm_check_invariants(struct kvm *kvm, char *message, size_t size)
+{
+	struct check c = { .kvm = kvm };
+
+	/* slots_lock keeps slots, attributes and bindings as they are; mmu.lock keeps the tables. */
+	pthread_mutex_lock(&kvm->slots_lock);
+	kvm_slots_lock(kvm);
+	pthread_mutex_lock(&kvm->mmu.lock);
+	kvm_tdp_for_each(kvm, check_entry, &c);
+	pthread_mutex_unlock(&kvm->mmu.lock);
+	kvm_slots_unlock(kvm);
+	pthread_mutex_unlock(&kvm->slots_lock);
+	if (!c.violated)
+		return 0;
+	snprintf(message, size, "gfn %#llx: %s", (unsigned long long)c.at.v, c.violated);
+	return 1;
+}
