@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the trace says of private memory: the steps of a decision, levels, warnings, accesses of kvm's own. */
+#include "kvm/kvm.h"
+#include "private_guest.h"
+
+#include <stdlib.h>
+
+#define AT   0x40000000ull
+#define MEGA 0x100000ull
+
+/* ---------------------------------------------------------------- a sink that counts and keeps the last of each event */
+
+struct recorder {
+	struct observe_sink sink;
+	struct observer *observer;
+	unsigned int count[OBSERVE_EVENT_COUNT];
+	struct observe_record last[OBSERVE_EVENT_COUNT];
+};
+
+static void record(struct observe_sink *sink, const struct observe_record *rec)
+{
+	struct recorder *r = (struct recorder *)sink;
+
+	r->count[rec->event]++;
+	r->last[rec->event] = *rec;
+}
+
+static void close_sink(struct observe_sink *sink) {}
+
+static void create_traced(struct guest *g, struct recorder *r, enum softcvm_platform platform, unsigned long type)
+{
+	struct softcvm_config config = { .platform = platform, .test_vm_types = true };
+
+	memset(r, 0, sizeof(*r));
+	r->sink.record = record;
+	r->sink.close = close_sink;
+	assert_int_equal(observer_create(&r->observer), 0);
+	observer_attach(r->observer, &r->sink, ~0ull);
+	config.observer = r->observer;
+	create_type(g, &config, type);
+}
+
+static void destroy_traced(struct guest *g, struct recorder *r)
+{
+	destroy(g);
+	observer_destroy(r->observer);
+}
+
+static void inject(struct guest *g, uint64_t bits)
+{
+	struct kvm_object *object = kvm_fd_get(g->vcpu);
+
+	hw_cpu_inject_fault_bits(((struct kvm_vcpu *)object)->cpu, bits, 1);
+	kvm_object_put(object);
+}
+
+/* ---------------------------------------------------------------- what hardware must not send */
+
+static const struct {
+	unsigned long type;
+	uint64_t bits;
+	unsigned int warnings;
+} collisions[] = {
+	{ KVM_X86_DEFAULT_VM, PFERR_PRIVATE_ACCESS, 1 },
+	{ KVM_X86_DEFAULT_VM, PFERR_IMPLICIT_ACCESS, 1 },
+	{ KVM_X86_DEFAULT_VM, PFERR_SYNTHETIC_MASK, 1 },
+	{ KVM_X86_DEFAULT_VM, HW_PFERR_GUEST_ENC, 1 },
+	{ KVM_X86_SW_PROTECTED_VM, PFERR_PRIVATE_ACCESS, 1 },
+	{ KVM_X86_SW_PROTECTED_VM, HW_PFERR_GUEST_ENC, 1 },
+	{ SOFTCVM_TEST_CLAIM_VM, PFERR_PRIVATE_ACCESS, 1 },
+	{ KVM_X86_DEFAULT_VM, PFERR_PRIVATE_ACCESS | HW_PFERR_GUEST_ENC, 2 },
+};
+
+/* Reported once, cleared, and the guest goes on as if nothing had been. */
+static void test_collisions(void **state)
+{
+	for (unsigned int i = 0; i < sizeof(collisions) / sizeof(collisions[0]); i++) {
+		unsigned char *memory = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		struct recorder r;
+		struct guest g;
+
+		create_traced(&g, &r, SOFTCVM_PLATFORM_AMD, collisions[i].type);
+		assert_int_equal(set_region(&g, 1, 0, WINDOW, 2 * PAGE, memory), 0);
+		memory[0] = memory[PAGE] = 0x42;
+		guest_load(&g, 0x5000);
+		for (unsigned int k = 0; k < 2; k++) {
+			inject(&g, collisions[i].bits);
+			assert_int_equal(guest_load(&g, WINDOW + k * PAGE), 0x42);
+		}
+		assert_int_equal(r.count[OBSERVE_KVM_WARN_ONCE], collisions[i].warnings);
+		assert_int_equal(r.count[OBSERVE_KVM_MEMORY_FAULT], 0);
+		destroy_traced(&g, &r);
+		munmap(memory, 2 * PAGE);
+	}
+}
+
+/* An EPT violation's code is made from the qualification, so nothing can collide. */
+static void test_no_collision_on_intel(void **state)
+{
+	struct recorder r;
+	struct guest g;
+
+	create_traced(&g, &r, SOFTCVM_PLATFORM_INTEL, KVM_X86_DEFAULT_VM);
+	inject(&g, PFERR_SYNTHETIC_MASK);
+	guest_load(&g, 0x5000);
+	assert_int_equal(r.count[OBSERVE_KVM_WARN_ONCE], 0);
+	destroy_traced(&g, &r);
+}
+
+/* ---------------------------------------------------------------- levels */
+
+struct span {
+	uint64_t start, size;
+};
+
+static const struct {
+	const char *what;
+	uint64_t flags, fault;
+	struct span private[2];
+	unsigned int level;
+} levels[] = {
+	{ "all shared", KVM_MEM_GUEST_MEMFD, AT, {}, HW_LEVEL_1G },
+	{ "logged", KVM_MEM_LOG_DIRTY_PAGES, AT, {}, HW_LEVEL_4K },
+	{ "a private page in another 2M page", KVM_MEM_GUEST_MEMFD, AT, { { AT + 4 * MEGA, PAGE } }, HW_LEVEL_2M },
+	{ "a private page in the same 2M page", KVM_MEM_GUEST_MEMFD, AT, { { AT + MEGA, PAGE } }, HW_LEVEL_4K },
+	{ "the neighbouring 2M page is private", KVM_MEM_GUEST_MEMFD, AT + 2 * MEGA, { { AT, 2 * MEGA } }, HW_LEVEL_2M },
+	{ "private, all of it", KVM_MEM_GUEST_MEMFD, AT, { { AT, 1024 * MEGA } }, HW_LEVEL_4K },
+	{ "mixed, and shared again", KVM_MEM_GUEST_MEMFD, AT, { { AT + MEGA, PAGE }, { ~0ull, 0 } }, HW_LEVEL_1G },
+};
+
+static void test_levels(void **state)
+{
+	const uint64_t size = 1024 * MEGA;
+	unsigned char *all = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	unsigned char *memory = all + (size - (uintptr_t)all % size) % size;
+
+	for (unsigned int i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		struct kvm_pre_fault_memory range = { .gpa = levels[i].fault, .size = PAGE };
+		struct recorder r;
+		struct guest g;
+		int fd;
+
+		create_traced(&g, &r, SOFTCVM_PLATFORM_INTEL, KVM_X86_SW_PROTECTED_VM);
+		fd = memfd(&g, size, 0);
+		assert_int_equal(set_region2(&g, 1, levels[i].flags, AT, size, memory, fd, 0), 0);
+		for (unsigned int k = 0; k < 2; k++) {
+			const struct span *s = &levels[i].private[k];
+
+			if (s->size)
+				assert_int_equal(set_attributes(&g, s->start, s->size, P), 0);
+			else if (s->start)
+				assert_int_equal(set_attributes(&g, AT, size, S), 0);
+		}
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_PRE_FAULT_MEMORY, &range), 0);
+		if (r.last[OBSERVE_KVM_TDP_MAP].arg[2] != levels[i].level)
+			fail_msg("%s: level %d", levels[i].what, (int)r.last[OBSERVE_KVM_TDP_MAP].arg[2]);
+		softcvm_close(fd);
+		destroy_traced(&g, &r);
+	}
+	munmap(all, 2 * size);
+}
+
+/* ---------------------------------------------------------------- steps and changes */
+
+static void test_steps(void **state)
+{
+	struct recorder r;
+	struct guest g;
+	int fd;
+
+	create_traced(&g, &r, SOFTCVM_PLATFORM_AMD, KVM_X86_SW_PROTECTED_VM);
+	fd = memfd(&g, 4 * PAGE, 0);
+	assert_int_equal(set_region2(&g, 1, KVM_MEM_GUEST_MEMFD, WINDOW, 4 * PAGE, NULL, fd, 0), 0);
+	assert_int_equal(r.count[OBSERVE_KVM_GMEM_BIND], 1);
+	assert_int_equal(set_attributes(&g, WINDOW, 2 * PAGE, P), 0);
+	assert_int_equal(set_attributes(&g, WINDOW, PAGE, P), 0);
+	/* The second changed nothing. */
+	assert_int_equal(r.count[OBSERVE_KVM_SET_ATTRIBUTES], 1);
+	assert_int_equal(r.last[OBSERVE_KVM_SET_ATTRIBUTES].arg[1], WINDOW / PAGE + 2);
+	guest_store(&g, WINDOW + PAGE, 1);
+	assert_true(r.last[OBSERVE_KVM_PAGE_FAULT].arg[3] & PFERR_PRIVATE_ACCESS);
+	assert_int_equal(r.last[OBSERVE_KVM_FAULT_CLAIM].arg[0], WINDOW / PAGE + 1);
+	assert_int_equal(r.last[OBSERVE_KVM_FAULT_CLAIM].arg[3], 1);
+	assert_int_equal(r.count[OBSERVE_KVM_GMEM_ALLOCATE], 1);
+	assert_int_equal(r.last[OBSERVE_KVM_GMEM_ALLOCATE].arg[1], 1);
+	assert_int_equal(punch(fd, PAGE, PAGE), 0);
+	assert_int_equal(r.count[OBSERVE_KVM_GMEM_PUNCH], 1);
+	assert_int_equal(r.last[OBSERVE_KVM_TDP_ZAP].arg[0], WINDOW / PAGE + 1);
+	guest_load(&g, WINDOW + PAGE);
+	assert_int_equal(r.count[OBSERVE_KVM_GMEM_ALLOCATE], 2);
+	softcvm_close(fd);
+	assert_int_equal(guest_access(&g, WINDOW, true, 0), -EFAULT);
+	assert_int_equal(r.count[OBSERVE_KVM_MEMORY_FAULT], 1);
+	assert_int_equal(r.last[OBSERVE_KVM_MEMORY_FAULT].arg[0], WINDOW);
+	destroy_traced(&g, &r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_collisions),
+		cmocka_unit_test(test_no_collision_on_intel),
+		cmocka_unit_test(test_levels),
+		cmocka_unit_test(test_steps),
+	};
+
+	return cmocka_run_group_tests_name("kvm/private_trace", tests, NULL, NULL);
+}
