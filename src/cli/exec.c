@@ -17,11 +17,14 @@
 #define STATUS_CANNOT	 126 /* as the shell and env(1) */
 #define STATUS_NOT_FOUND 127
 
-enum { OPT_PLATFORM = 256, OPT_PHYS_BITS, OPT_ICOUNT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_CPUID, OPT_NO_CPUID, OPT_DEBUG, OPT_HELP };
+enum { OPT_PLATFORM = 256, OPT_PHYS_BITS, OPT_KVM_COMPAT, OPT_NO_SLOT_IS_MMIO, OPT_ICOUNT, OPT_TRACE, OPT_TRACE_EVENTS,
+       OPT_CPUID, OPT_NO_CPUID, OPT_DEBUG, OPT_HELP };
 
 static const struct option long_options[] = {
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
 	{ "phys-bits", required_argument, NULL, OPT_PHYS_BITS },
+	{ "kvm-compat", required_argument, NULL, OPT_KVM_COMPAT },
+	{ "no-slot-is-mmio", no_argument, NULL, OPT_NO_SLOT_IS_MMIO },
 	{ "icount", no_argument, NULL, OPT_ICOUNT },
 	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "trace-events", required_argument, NULL, OPT_TRACE_EVENTS },
@@ -38,6 +41,8 @@ static const char help_text[] =
 	"\n"
 	"      --platform NAME      intel or amd (default: the host's)\n"
 	"      --phys-bits N        guest-physical address bits, 36 to 52\n"
+	"      --kvm-compat VERSION 7.2 or 6.12: the kernel whose KVM this is, where they differ (default: 7.2)\n"
+	"      --no-slot-is-mmio    variant: a fault without a slot is MMIO even if hardware claims private memory\n"
 	"      --icount             one processor on virtual time\n"
 	"      --trace FILE         append events as text; - is standard error\n"
 	"      --trace-events LIST  which: names separated by commas, or all (default: kvm events)\n"
@@ -80,6 +85,13 @@ static bool say_phys_bits(const char *value)
 	return say("SOFTCVM_PHYS_BITS", value);
 }
 
+static bool say_kvm_compat(const char *value)
+{
+	if (strcmp(value, "7.2") && strcmp(value, "6.12"))
+		return fail(value, "--kvm-compat is 7.2 or 6.12");
+	return say("SOFTCVM_KVM_COMPAT", value);
+}
+
 /* The program may change its directory. */
 static bool say_trace(const char *value)
 {
@@ -102,6 +114,10 @@ static bool set_option(int id, const char *value)
 		return say_platform(value);
 	case OPT_PHYS_BITS:
 		return say_phys_bits(value);
+	case OPT_KVM_COMPAT:
+		return say_kvm_compat(value);
+	case OPT_NO_SLOT_IS_MMIO:
+		return say("SOFTCVM_NO_SLOT_IS_MMIO", "1");
 	case OPT_ICOUNT:
 		return say("SOFTCVM_ICOUNT", "1");
 	case OPT_TRACE:

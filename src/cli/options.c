@@ -12,7 +12,8 @@
 #define MIB (1ull << 20)
 
 enum option_id {
-	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_PLATFORM, OPT_PHYS_BITS, OPT_IRQCHIP,
+	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_PLATFORM, OPT_PHYS_BITS, OPT_KVM_COMPAT,
+	OPT_NO_SLOT_IS_MMIO, OPT_IRQCHIP,
 	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_GDB, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
 };
 
@@ -28,6 +29,8 @@ static const struct option long_options[] = {
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
 	{ "phys-bits", required_argument, NULL, OPT_PHYS_BITS },
+	{ "kvm-compat", required_argument, NULL, OPT_KVM_COMPAT },
+	{ "no-slot-is-mmio", no_argument, NULL, OPT_NO_SLOT_IS_MMIO },
 	{ "irqchip", required_argument, NULL, OPT_IRQCHIP },
 	{ "icount", no_argument, NULL, OPT_ICOUNT },
 	{ "console", required_argument, NULL, OPT_CONSOLE },
@@ -54,6 +57,8 @@ static const char help_text[] =
 	"  -d, --disk FILE[,ro]     raw image as virtio disk; may be repeated\n"
 	"      --platform NAME      intel or amd (default: the host's)\n"
 	"      --phys-bits N        guest-physical address bits, 36 to 52\n"
+	"      --kvm-compat VERSION 7.2 or 6.12: the kernel whose KVM this is, where they differ (default: 7.2)\n"
+	"      --no-slot-is-mmio    variant: a fault without a slot is MMIO even if hardware claims private memory\n"
 	"      --irqchip KIND       full, or split with the I/O APIC in the VMM (default: full)\n"
 	"      --icount             one processor on virtual time: the same run every time\n"
 	"      --console KIND       serial (ttyS0) or virtio (hvc0) on this terminal (default: serial)\n"
@@ -169,6 +174,16 @@ static bool parse_platform(const char *text, struct softcvm_config *config)
 	return true;
 }
 
+static bool parse_kvm_compat(const char *text, struct softcvm_config *config)
+{
+	bool old;
+
+	if (!parse_choice("--kvm-compat", text, "7.2", "6.12", &old))
+		return false;
+	config->kvm_compat = old ? SOFTCVM_KVM_6_12 : SOFTCVM_KVM_7_2;
+	return true;
+}
+
 static bool set_option(int id, char *value, struct run_options *o)
 {
 	struct vmm_config *vmm = &o->vmm;
@@ -193,6 +208,10 @@ static bool set_option(int id, char *value, struct run_options *o)
 		return parse_platform(value, &vmm->softcvm);
 	case OPT_PHYS_BITS:
 		return parse_count("--phys-bits", value, 36, 52, &vmm->softcvm.phys_bits);
+	case OPT_KVM_COMPAT:
+		return parse_kvm_compat(value, &vmm->softcvm);
+	case OPT_NO_SLOT_IS_MMIO:
+		return vmm->softcvm.no_slot_is_mmio = true;
 	case OPT_IRQCHIP:
 		return parse_choice("--irqchip", value, "full", "split", &vmm->split_irqchip);
 	case OPT_ICOUNT:

@@ -56,6 +56,7 @@ bool shim_cpuid_wanted(void) { return !setting("SOFTCVM_CPUID") || is_on("SOFTCV
 bool shim_config_read(struct softcvm_config *config)
 {
 	const char *platform = setting("SOFTCVM_PLATFORM"), *bits = setting("SOFTCVM_PHYS_BITS");
+	const char *version = setting("SOFTCVM_KVM_COMPAT");
 	char *end;
 
 	*config = (struct softcvm_config){ .icount = is_on("SOFTCVM_ICOUNT") };
@@ -70,6 +71,11 @@ bool shim_config_read(struct softcvm_config *config)
 		if (*end || config->phys_bits < 36 || config->phys_bits > 52)
 			return complain("SOFTCVM_PHYS_BITS", bits, "not a number from 36 to 52");
 	}
+	if (version && !strcmp(version, "6.12"))
+		config->kvm_compat = SOFTCVM_KVM_6_12;
+	else if (version && strcmp(version, "7.2"))
+		return complain("SOFTCVM_KVM_COMPAT", version, "neither 7.2 nor 6.12");
+	config->no_slot_is_mmio = is_on("SOFTCVM_NO_SLOT_IS_MMIO");
 	return true;
 }
 

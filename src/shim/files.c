@@ -225,16 +225,47 @@ void *mmap64(void *addr, size_t length, int prot, int flags, int fd, off64_t off
 
 ssize_t read(int fd, void *to, size_t size) { return is_ours(fd) ? failed(EINVAL) : __wrap_read(fd, to, size); }
 
+/* A guest_memfd has a size and pages, but no position. */
+static int no_position(int fd) { return failed(softcvm_fd_kind(fd) == SOFTCVM_FD_GUEST_MEMFD ? ESPIPE : EINVAL); }
+
 ssize_t pread(int fd, void *to, size_t size, off_t offset)
 {
-	return is_ours(fd) ? failed(EINVAL) : __wrap_pread(fd, to, size, offset);
+	return is_ours(fd) ? no_position(fd) : __wrap_pread(fd, to, size, offset);
 }
 
 ssize_t pread64(int fd, void *to, size_t size, off64_t offset) { return pread(fd, to, size, offset); }
 
+ssize_t write(int fd, const void *from, size_t size) { return is_ours(fd) ? failed(EINVAL) : __wrap_write(fd, from, size); }
+
+ssize_t pwrite(int fd, const void *from, size_t size, off_t offset)
+{
+	return is_ours(fd) ? no_position(fd) : __wrap_pwrite(fd, from, size, offset);
+}
+
+ssize_t pwrite64(int fd, const void *from, size_t size, off64_t offset) { return pwrite(fd, from, size, offset); }
+
+off_t lseek(int fd, off_t offset, int whence)
+{
+	if (is_ours(fd) && softcvm_fd_kind(fd) == SOFTCVM_FD_GUEST_MEMFD)
+		return failed(ESPIPE);
+	return __wrap_lseek(fd, offset, whence);
+}
+
+off64_t lseek64(int fd, off64_t offset, int whence) { return lseek(fd, offset, whence); }
+
+int ftruncate(int fd, off_t length) { return is_ours(fd) ? failed(EINVAL) : __wrap_ftruncate(fd, length); }
+int ftruncate64(int fd, off64_t length) { return ftruncate(fd, length); }
+
 int fallocate(int fd, int mode, off_t offset, off_t length)
 {
-	return is_ours(fd) ? failed(ENODEV) : __wrap_fallocate(fd, mode, offset, length);
+	int result;
+
+	if (!is_ours(fd))
+		return __wrap_fallocate(fd, mode, offset, length);
+	shim_enter();
+	result = softcvm_fallocate(fd, mode, offset, length);
+	shim_leave();
+	return result ? failed(-result) : 0;
 }
 
 int fallocate64(int fd, int mode, off64_t offset, off64_t length) { return fallocate(fd, mode, offset, length); }
@@ -245,6 +276,10 @@ int fstat(int fd, struct stat *st)
 
 	if (result || !is_ours(fd))
 		return result;
+	if (softcvm_fd_kind(fd) == SOFTCVM_FD_GUEST_MEMFD) {
+		result = softcvm_fstat(fd, st);
+		return result ? failed(-result) : 0;
+	}
 	st->st_size = 0;
 	st->st_blocks = 0;
 	if (softcvm_fd_kind(fd) == SOFTCVM_FD_SYSTEM) {

@@ -31,6 +31,10 @@ typedef int (*dup3_call)(int from, int to, int flags);
 typedef void *(*mmap_call)(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 typedef ssize_t (*read_call)(int fd, void *to, size_t size);
 typedef ssize_t (*pread_call)(int fd, void *to, size_t size, off_t offset);
+typedef ssize_t (*write_call)(int fd, const void *from, size_t size);
+typedef ssize_t (*pwrite_call)(int fd, const void *from, size_t size, off_t offset);
+typedef off_t (*lseek_call)(int fd, off_t offset, int whence);
+typedef int (*ftruncate_call)(int fd, off_t length);
 typedef int (*fallocate_call)(int fd, int mode, off_t offset, off_t length);
 typedef int (*fstat_call)(int fd, struct stat *st);
 typedef int (*sigaction_call)(int signo, const struct sigaction *action, struct sigaction *old);
@@ -52,6 +56,10 @@ NEXT(dup3, dup3_call)
 NEXT(mmap, mmap_call)
 NEXT(read, read_call)
 NEXT(pread, pread_call)
+NEXT(write, write_call)
+NEXT(pwrite, pwrite_call)
+NEXT(lseek, lseek_call)
+NEXT(ftruncate, ftruncate_call)
 NEXT(fallocate, fallocate_call)
 NEXT(fstat, fstat_call)
 NEXT(sigaction, sigaction_call)
@@ -104,6 +112,10 @@ void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t 
 
 ssize_t __wrap_read(int fd, void *to, size_t size) { return next_read()(fd, to, size); }
 ssize_t __wrap_pread(int fd, void *to, size_t size, off_t offset) { return next_pread()(fd, to, size, offset); }
+ssize_t __wrap_write(int fd, const void *from, size_t size) { return next_write()(fd, from, size); }
+ssize_t __wrap_pwrite(int fd, const void *from, size_t size, off_t offset) { return next_pwrite()(fd, from, size, offset); }
+off_t __wrap_lseek(int fd, off_t offset, int whence) { return next_lseek()(fd, offset, whence); }
+int __wrap_ftruncate(int fd, off_t length) { return next_ftruncate()(fd, length); }
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length) { return next_fallocate()(fd, mode, offset, length); }
 int __wrap_fstat(int fd, struct stat *st) { return next_fstat()(fd, st); }
 
@@ -119,5 +131,8 @@ int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old) { return
 /* The same functions on x86-64, as the rest of softcvm calls them. */
 void *__wrap_mmap64(void *addr, size_t length, int prot, int flags, int fd, off_t offset) __attribute__((alias("__wrap_mmap")));
 ssize_t __wrap_pread64(int fd, void *to, size_t size, off_t offset) __attribute__((alias("__wrap_pread")));
+ssize_t __wrap_pwrite64(int fd, const void *from, size_t size, off_t offset) __attribute__((alias("__wrap_pwrite")));
+off_t __wrap_lseek64(int fd, off_t offset, int whence) __attribute__((alias("__wrap_lseek")));
+int __wrap_ftruncate64(int fd, off_t length) __attribute__((alias("__wrap_ftruncate")));
 int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length) __attribute__((alias("__wrap_fallocate")));
 int __wrap_fstat64(int fd, struct stat *st) __attribute__((alias("__wrap_fstat")));
