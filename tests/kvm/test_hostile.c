@@ -84,6 +84,10 @@ static void tame(unsigned long request, void *arg)
 		irqfd->fd = irqfd->resamplefd = -1;
 	} else if (request == KVM_IOEVENTFD) {
 		ioeventfd->fd = -1;
+	} else if (request == KVM_SET_SIGNAL_MASK) {
+		/* A client that blocks the signal it waits for waits for ever, on Linux too. */
+		((unsigned char *)arg)[4 + (SIGALRM - 1) / 8] &= (unsigned char)~(1u << (SIGALRM - 1) % 8);
+		((unsigned char *)arg)[4 + (SIGTERM - 1) / 8] &= (unsigned char)~(1u << (SIGTERM - 1) % 8);
 	}
 }
 
