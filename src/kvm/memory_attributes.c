@@ -104,8 +104,8 @@ static struct span invalidated(struct kvm *kvm, const struct span *change)
 
 	for (unsigned int as = 0; as < kvm->vendor->address_spaces; as++)
 		for (unsigned int i = 0; i < kvm->slots.as[as]->count; i++)
-			if (intersect(&kvm->slots.as[as]->slot[i], change, &part))
-				extend_by_slot(kvm, &kvm->slots.as[as]->slot[i], &part, &hull);
+			if (intersect(kvm->slots.as[as]->slot[i], change, &part))
+				extend_by_slot(kvm, kvm->slots.as[as]->slot[i], &part, &hull);
 	return hull;
 }
 
@@ -115,7 +115,7 @@ static void zap_slots(struct kvm *kvm, const struct span *change)
 
 	for (unsigned int as = 0; as < kvm->vendor->address_spaces; as++)
 		for (unsigned int i = 0; i < kvm->slots.as[as]->count; i++)
-			if (intersect(&kvm->slots.as[as]->slot[i], change, &part))
+			if (intersect(kvm->slots.as[as]->slot[i], change, &part))
 				kvm_tdp_zap_leafs(kvm, gfn(part.start), gfn(part.end));
 	kvm_tdp_flush(kvm);
 }

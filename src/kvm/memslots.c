@@ -33,8 +33,9 @@ void kvm_slots_destroy(struct kvm *kvm)
 		struct kvm_memslots *slots = kvm->slots.as[as];
 
 		for (unsigned int i = 0; slots && i < slots->count; i++) {
-			kvm_dirty_bitmap_destroy(slots->slot[i].dirty);
-			kvm_gmem_unbind(slots->slot[i].gmem);
+			kvm_dirty_bitmap_destroy(slots->slot[i]->dirty);
+			kvm_gmem_unbind(slots->slot[i]->gmem);
+			free(slots->slot[i]);
 		}
 		free(slots);
 	}
@@ -44,56 +45,94 @@ void kvm_slots_destroy(struct kvm *kvm)
 void kvm_slots_lock(struct kvm *kvm) { pthread_rwlock_rdlock(&kvm->slots.rwlock); }
 void kvm_slots_unlock(struct kvm *kvm) { pthread_rwlock_unlock(&kvm->slots.rwlock); }
 
-const struct kvm_memslot *kvm_find_slot(const struct kvm *kvm, unsigned int as_id, gfn_t f)
+/* How many slots begin at or before the frame. */
+static unsigned int slots_up_to(const struct kvm_memslots *slots, gfn_t f)
 {
-	const struct kvm_memslots *slots = kvm->slots.as[as_id];
 	unsigned int low = 0, high = slots->count;
 
 	while (low < high) {
 		unsigned int mid = (low + high) / 2;
 
-		if (slots->slot[mid].base.v <= f.v)
+		if (slots->slot[mid]->base.v <= f.v)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	if (!low || !kvm_slot_contains(&slots->slot[low - 1], f))
-		return NULL;
-	return &slots->slot[low - 1];
+	return low;
+}
+
+const struct kvm_memslot *kvm_find_slot(const struct kvm *kvm, unsigned int as_id, gfn_t f)
+{
+	const struct kvm_memslots *slots = kvm->slots.as[as_id];
+	unsigned int count = slots_up_to(slots, f);
+
+	return count && kvm_slot_contains(slots->slot[count - 1], f) ? slots->slot[count - 1] : NULL;
+}
+
+/* slots->count: not there. */
+static unsigned int index_of(const struct kvm_memslots *slots, u32 id)
+{
+	unsigned int i = 0;
+
+	while (i < slots->count && slots->id[i] != id)
+		i++;
+	return i;
 }
 
 const struct kvm_memslot *kvm_slot_by_id(const struct kvm *kvm, unsigned int as_id, u32 id)
 {
 	const struct kvm_memslots *slots = kvm->slots.as[as_id];
+	unsigned int i = index_of(slots, id);
 
-	for (unsigned int i = 0; i < slots->count; i++)
-		if (slots->slot[i].id == id)
-			return &slots->slot[i];
-	return NULL;
+	return i < slots->count ? slots->slot[i] : NULL;
 }
 
 /* ---------------------------------------------------------------- new arrays */
 
-/* The array without slot `id`, and with `add` if it is not NULL. */
-static struct kvm_memslots *make_slots(const struct kvm_memslots *old, u32 id, const struct kvm_memslot *add)
+static struct kvm_memslot *copy_slot(const struct kvm_memslot *slot)
 {
-	struct kvm_memslots *slots = malloc(sizeof(*slots) + (old->count + 1) * sizeof(slots->slot[0]));
-	unsigned int count = 0;
+	struct kvm_memslot *copy = malloc(sizeof(*copy));
+
+	if (copy)
+		*copy = *slot;
+	return copy;
+}
+
+/* [from, to) of the old array, but for the one at `without`. */
+static void append(struct kvm_memslots *slots, const struct kvm_memslots *old, unsigned int from, unsigned int to,
+		   unsigned int without)
+{
+	unsigned int n = to - from;
+
+	if (from <= without && without < to) {
+		append(slots, old, from, without, to);
+		append(slots, old, without + 1, to, to);
+		return;
+	}
+	if (!n)
+		return;
+	memcpy(&slots->slot[slots->count], &old->slot[from], n * sizeof(old->slot[0]));
+	memcpy(&slots->id[slots->count], &old->id[from], n * sizeof(old->id[0]));
+	slots->count += n;
+}
+
+/* The array without slot `id`, and with `add` if it is not NULL. */
+static struct kvm_memslots *make_slots(const struct kvm_memslots *old, u32 id, struct kvm_memslot *add)
+{
+	size_t capacity = old->count + 1;
+	struct kvm_memslots *slots = malloc(sizeof(*slots) + capacity * (sizeof(slots->slot[0]) + sizeof(slots->id[0])));
+	unsigned int at = add ? slots_up_to(old, add->base) : old->count, without = index_of(old, id);
 
 	if (!slots)
 		return NULL;
-	for (unsigned int i = 0; i < old->count; i++) {
-		if (old->slot[i].id == id)
-			continue;
-		if (add && add->base.v < old->slot[i].base.v) {
-			slots->slot[count++] = *add;
-			add = NULL;
-		}
-		slots->slot[count++] = old->slot[i];
+	slots->count = 0;
+	slots->id = (u16 *)&slots->slot[capacity];
+	append(slots, old, 0, at, without);
+	if (add) {
+		slots->id[slots->count] = add->id;
+		slots->slot[slots->count++] = add;
 	}
-	if (add)
-		slots->slot[count++] = *add;
-	slots->count = count;
+	append(slots, old, at, old->count, without);
 	return slots;
 }
 
@@ -126,51 +165,63 @@ static void zap_slot(struct kvm *kvm, const struct kvm_memslot *slot)
 
 static int create_slot(struct kvm *kvm, const struct kvm_memslot *new)
 {
-	struct kvm_memslots *slots = make_slots(kvm->slots.as[new->as_id], new->id, new);
+	struct kvm_memslot *slot = copy_slot(new);
+	struct kvm_memslots *slots = slot ? make_slots(kvm->slots.as[new->as_id], new->id, slot) : NULL;
 
-	if (!slots)
+	if (!slots) {
+		free(slot);
 		return -ENOMEM;
+	}
 	publish(kvm, new->as_id, slots, true);
 	return 0;
 }
 
 /* Delete (new NULL) or move: in between, the slot is there but invalid, and faults on it retry. */
-static int replace_slot(struct kvm *kvm, const struct kvm_memslot *old, const struct kvm_memslot *new)
+static int replace_slot(struct kvm *kvm, struct kvm_memslot *old, const struct kvm_memslot *new)
 {
 	const struct kvm_memslots *current = kvm->slots.as[old->as_id];
-	struct kvm_memslot invalid = *old;
-	struct kvm_memslots *during, *after;
+	struct kvm_memslot *invalid = copy_slot(old), *moved = new ? copy_slot(new) : NULL;
+	struct kvm_memslots *during = NULL, *after = NULL;
 
-	invalid.flags |= KVM_MEMSLOT_INVALID;
-	during = make_slots(current, old->id, &invalid);
-	after = make_slots(current, old->id, new);
+	if (invalid && (moved || !new)) {
+		invalid->flags |= KVM_MEMSLOT_INVALID;
+		during = make_slots(current, old->id, invalid);
+		after = make_slots(current, old->id, moved);
+	}
 	if (!during || !after) {
 		free(during);
 		free(after);
+		free(invalid);
+		free(moved);
 		return -ENOMEM;
 	}
-	publish(kvm, invalid.as_id, during, false);
-	zap_slot(kvm, &invalid);
-	publish(kvm, invalid.as_id, after, true);
-	if (invalid.dirty && (!new || new->dirty != invalid.dirty))
-		kvm_dirty_bitmap_destroy(invalid.dirty);
+	publish(kvm, old->as_id, during, false);
+	zap_slot(kvm, invalid);
+	publish(kvm, old->as_id, after, true);
+	if (!new || new->dirty != old->dirty)
+		kvm_dirty_bitmap_destroy(old->dirty);
 	if (!new)
-		kvm_gmem_unbind(invalid.gmem);
+		kvm_gmem_unbind(old->gmem);
+	free(invalid);
+	free(old);
 	return 0;
 }
 
-static int change_flags(struct kvm *kvm, const struct kvm_memslot *old, const struct kvm_memslot *new)
+static int change_flags(struct kvm *kvm, struct kvm_memslot *old, const struct kvm_memslot *new)
 {
-	struct kvm_dirty_bitmap *old_dirty = old->dirty;
-	struct kvm_memslots *slots = make_slots(kvm->slots.as[new->as_id], new->id, new);
+	struct kvm_memslot *slot = copy_slot(new);
+	struct kvm_memslots *slots = slot ? make_slots(kvm->slots.as[new->as_id], new->id, slot) : NULL;
 
-	if (!slots)
+	if (!slots) {
+		free(slot);
 		return -ENOMEM;
+	}
 	publish(kvm, new->as_id, slots, true);
 	/* Logging began: writable and large mappings go. It ended: large ones may come back. */
 	zap_slot(kvm, new);
-	if (old_dirty != new->dirty)
-		kvm_dirty_bitmap_destroy(old_dirty);
+	if (old->dirty != new->dirty)
+		kvm_dirty_bitmap_destroy(old->dirty);
+	free(old);
 	return 0;
 }
 
@@ -211,12 +262,15 @@ static int check_region(const struct kvm *kvm, const struct kvm_userspace_memory
 static bool overlaps(const struct kvm *kvm, const struct kvm_memslot *new)
 {
 	const struct kvm_memslots *slots = kvm->slots.as[new->as_id];
+	unsigned int i = slots_up_to(slots, gfn(new->base.v + new->pages - 1));
 
-	for (unsigned int i = 0; i < slots->count; i++) {
-		const struct kvm_memslot *s = &slots->slot[i];
+	/* From the last that begins in the new one or before, back to one that ends before it; the old version does not count. */
+	while (i--) {
+		const struct kvm_memslot *s = slots->slot[i];
 
-		if (s->id != new->id && s->base.v < new->base.v + new->pages && new->base.v < s->base.v + s->pages)
-			return true;
+		if (s->id == new->id)
+			continue;
+		return new->base.v < s->base.v + s->pages;
 	}
 	return false;
 }
@@ -246,14 +300,14 @@ static int check_place(const struct kvm *kvm, const struct kvm_memslot *new)
 	return 0;
 }
 
-static int publish_change(struct kvm *kvm, const struct kvm_memslot *old, const struct kvm_memslot *new)
+static int publish_change(struct kvm *kvm, struct kvm_memslot *old, const struct kvm_memslot *new)
 {
 	if (!old)
 		return create_slot(kvm, new);
 	return old->base.v != new->base.v ? replace_slot(kvm, old, new) : change_flags(kvm, old, new);
 }
 
-static int commit(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
+static int commit(struct kvm *kvm, struct kvm_memslot *old, struct kvm_memslot *new)
 {
 	int error = prepare_dirty(kvm, old, new);
 
@@ -285,7 +339,7 @@ static int create(struct kvm *kvm, struct kvm_memslot *new, const struct region_
 	return error;
 }
 
-static int modify(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
+static int modify(struct kvm *kvm, struct kvm_memslot *old, struct kvm_memslot *new)
 {
 	/* Slots with a guest_memfd never change. */
 	if (new->flags & KVM_MEM_GUEST_MEMFD || new->hva != old->hva || new->pages != old->pages ||
@@ -301,7 +355,9 @@ static int modify(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_mem
 static int set_region_locked(struct kvm *kvm, const struct region_request *request)
 {
 	const struct kvm_userspace_memory_region2 *mem = request->mem;
-	const struct kvm_memslot *old;
+	const struct kvm_memslots *slots;
+	struct kvm_memslot *old;
+	unsigned int index;
 	struct kvm_memslot new = {
 		.id = mem->slot & 0xffff,
 		.as_id = mem->slot >> 16,
@@ -314,7 +370,9 @@ static int set_region_locked(struct kvm *kvm, const struct region_request *reque
 
 	if (error)
 		return error;
-	old = kvm_slot_by_id(kvm, new.as_id, new.id);
+	slots = kvm->slots.as[new.as_id];
+	index = index_of(slots, new.id);
+	old = index < slots->count ? slots->slot[index] : NULL;
 	if (!new.pages)
 		return old ? replace_slot(kvm, old, NULL) : -EINVAL;
 	return old ? modify(kvm, old, &new) : create(kvm, &new, request);

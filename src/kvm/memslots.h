@@ -2,8 +2,8 @@
 /*
  * Memslots: which client memory stands behind which guest frames (api.rst KVM_SET_USER_MEMORY_REGION).
  *
- * The array of an address space is immutable: an update makes a new one and publishes it under the rwlock, which also waits
- * for every reader of the old one. Readers hold the rwlock from lookup to the last use of the slot. Each publication advances
+ * The array of an address space and its slots are immutable: an update makes new ones and publishes them under the rwlock,
+ * which also waits for every reader of the old ones. Readers hold the rwlock from lookup to the last use of the slot. Each publication advances
  * the generation; bit 63 is set while an update is in progress, so that nothing learned meanwhile is remembered.
  */
 #pragma once
@@ -38,7 +38,8 @@ struct kvm_memslot {
 struct kvm_memslots {
 	u64 generation;
 	unsigned int count;
-	struct kvm_memslot slot[]; /* sorted by base, never overlapping */
+	u16 *id;		    /* of each slot, to be searched */
+	struct kvm_memslot *slot[]; /* sorted by base, never overlapping; shared by successive arrays */
 };
 
 struct kvm_slots {
