@@ -3,8 +3,9 @@
  * Memslots: which client memory stands behind which guest frames (api.rst KVM_SET_USER_MEMORY_REGION).
  *
  * The array of an address space and its slots are immutable: an update makes new ones and publishes them under the rwlock,
- * which also waits for every reader of the old ones. Readers hold the rwlock from lookup to the last use of the slot. Each publication advances
- * the generation; bit 63 is set while an update is in progress, so that nothing learned meanwhile is remembered.
+ * which also waits for every reader of the old ones. Readers hold the rwlock from lookup to the last use of the slot. Each
+ * publication advances the generation; bit 63 is set while an update is in progress, so that nothing learned meanwhile is
+ * remembered.
  */
 #pragma once
 
