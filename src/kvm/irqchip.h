@@ -123,7 +123,7 @@ bool kvm_cpu_has_nmi(struct kvm_vcpu *vcpu);
 bool kvm_irq_has_events(struct kvm_vcpu *vcpu); /* INIT or SIPI */
 /* User space may use KVM_INTERRUPT now (run->ready_for_interrupt_injection; KVM_EXIT_IRQ_WINDOW_OPEN). */
 bool kvm_irq_ready_for_user_injection(struct kvm_vcpu *vcpu);
-/* run->request_interrupt_window is set and user space provides the PIC. */
+/* run->request_interrupt_window is set, user space provides the PIC, and the vCPU would take its interrupt. */
 bool kvm_irq_user_wants_window(struct kvm_vcpu *vcpu);
 
 /* Any thread: queue an NMI, and wake or kick the vCPU. */

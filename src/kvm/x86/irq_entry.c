@@ -117,7 +117,9 @@ bool kvm_irq_ready_for_user_injection(struct kvm_vcpu *vcpu)
 
 bool kvm_irq_user_wants_window(struct kvm_vcpu *vcpu)
 {
-	return __atomic_load_n(&vcpu->run->request_interrupt_window, __ATOMIC_RELAXED) && !kvm_pic_in_kernel(vcpu->kvm);
+	/* While LINT0 is masked nobody would take the interrupt: a window would open for ever and the guest stand still. */
+	return __atomic_load_n(&vcpu->run->request_interrupt_window, __ATOMIC_RELAXED) && !kvm_pic_in_kernel(vcpu->kvm) &&
+	       accepts_user_interrupt(vcpu);
 }
 
 /* ---------------------------------------------------------------- entry */
