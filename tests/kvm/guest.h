@@ -43,8 +43,12 @@ static inline void start_at(struct guest *g, uint64_t rip)
 	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_REGS, &regs), 0);
 }
 
-static inline void create_with(struct guest *g, enum softcvm_platform platform, const void *code, size_t size, bool irqchip)
+enum irqchip_kind { IRQCHIP_NONE, IRQCHIP_FULL, IRQCHIP_SPLIT };
+
+static inline void create_with(struct guest *g, enum softcvm_platform platform, const void *code, size_t size,
+			       enum irqchip_kind irqchip)
 {
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
 	const struct softcvm_config config = { .platform = platform };
 	int mmap_size;
 
@@ -56,8 +60,10 @@ static inline void create_with(struct guest *g, enum softcvm_platform platform, 
 	assert_ptr_not_equal(g->ram, MAP_FAILED);
 	memcpy(g->ram + CODE_AT, code, size);
 	assert_int_equal(set_region(g, 0, 0, 0, RAM_SIZE, g->ram), 0);
-	if (irqchip)
+	if (irqchip == IRQCHIP_FULL)
 		assert_int_equal(softcvm_ioctl(g->vm, KVM_CREATE_IRQCHIP, NULL), 0);
+	if (irqchip == IRQCHIP_SPLIT)
+		assert_int_equal(softcvm_ioctl(g->vm, KVM_ENABLE_CAP, &split), 0);
 	g->vcpu = softcvm_ioctl(g->vm, KVM_CREATE_VCPU, NULL);
 	assert_true(g->vcpu >= 0);
 	mmap_size = softcvm_ioctl(g->system, KVM_GET_VCPU_MMAP_SIZE, NULL);
@@ -68,7 +74,7 @@ static inline void create_with(struct guest *g, enum softcvm_platform platform, 
 
 static inline void create(struct guest *g, enum softcvm_platform platform, const void *code, size_t size)
 {
-	create_with(g, platform, code, size, false);
+	create_with(g, platform, code, size, IRQCHIP_NONE);
 }
 
 /* In the order that shows that a vCPU keeps its VM. */

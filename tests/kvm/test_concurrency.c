@@ -129,7 +129,7 @@ static void scene_start(struct scene *s, enum softcvm_platform platform)
 	memset(s, 0, sizeof(*s));
 	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
 	s->window = map_pages(WINDOW_SIZE);
-	create_with(&s->g, platform, code, sizeof(code), true);
+	create_with(&s->g, platform, code, sizeof(code), IRQCHIP_FULL);
 	memcpy(s->g.ram + HANDLER_AT, handler, sizeof(handler));
 	memcpy(s->g.ram + VECTOR * 4, "\x00\x30\x00\x00", 4);
 	s->runner[0].fd = s->g.vcpu;

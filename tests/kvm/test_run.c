@@ -54,7 +54,7 @@ static void test_signal_ends_a_halt(void **state)
 	struct guest g;
 	uint64_t cpu;
 
-	create_with(&g, SOFTCVM_PLATFORM_AMD, code, sizeof(code), true);
+	create_with(&g, SOFTCVM_PLATFORM_AMD, code, sizeof(code), IRQCHIP_FULL);
 	pthread_create(&thread, NULL, run_once, &g);
 	usleep(50000);
 	cpu = thread_cpu_ns(thread);
@@ -119,6 +119,26 @@ static void test_user_interrupt(void **state)
 	destroy(&g);
 }
 
+/* A split irqchip: while LINT0 is masked, user space's PIC has no window, and the guest runs on. */
+static void test_window_behind_masked_lint0(void **state)
+{
+	static const unsigned char code[] = { 0xfb, 0x90, 0x90, 0xe6, 0x10 }; /* sti; nop; nop; out 0x10, al */
+	struct kvm_lapic_state apic;
+	struct guest g;
+
+	for (enum softcvm_platform p = SOFTCVM_PLATFORM_INTEL; p <= SOFTCVM_PLATFORM_AMD; p++) {
+		create_with(&g, p, code, sizeof(code), IRQCHIP_SPLIT);
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_GET_LAPIC, &apic), 0);
+		memcpy(apic.regs + 0x350, "\x00\x07\x01\x00", 4); /* ExtINT, masked */
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_LAPIC, &apic), 0);
+		g.run->request_interrupt_window = 1;
+		assert_int_equal(run(&g), 0);
+		assert_int_equal(g.run->exit_reason, KVM_EXIT_IO);
+		assert_int_equal(g.run->ready_for_interrupt_injection, 0);
+		destroy(&g);
+	}
+}
+
 static void test_sync_regs(void **state)
 {
 	static const unsigned char code[] = { 0x40, 0xe6, 0x10, 0xf4 }; /* inc ax; out 0x10, al; hlt */
@@ -176,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_signal_ends_a_halt),
 		cmocka_unit_test(test_immediate_exit),
 		cmocka_unit_test(test_user_interrupt),
+		cmocka_unit_test(test_window_behind_masked_lint0),
 		cmocka_unit_test(test_sync_regs),
 		cmocka_unit_test(test_guest_debug),
 	};

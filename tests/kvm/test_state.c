@@ -91,7 +91,7 @@ static void listed_msrs(enum softcvm_platform platform)
 	struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + 256 * sizeof(msrs->entries[0]));
 	struct guest g;
 
-	create_with(&g, platform, halt, sizeof(halt), true);
+	create_with(&g, platform, halt, sizeof(halt), IRQCHIP_FULL);
 	use_supported_cpuid(&g);
 	assert_int_equal(softcvm_ioctl(g.system, KVM_GET_MSR_INDEX_LIST, list), -E2BIG);
 	assert_true(list->nmsrs > 20 && list->nmsrs < 256);
