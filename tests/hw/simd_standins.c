@@ -12,6 +12,11 @@ int insn_mem(struct hw_cpu *c, const struct insn *i, unsigned int size, unsigned
 	return EXEC_OK;
 }
 
+unsigned int insn_implied_segment(const struct hw_cpu *c, const struct insn *i)
+{
+	return HW_DS; /* cpu_linear() below has no segments */
+}
+
 int cpu_read(struct hw_cpu *c, u64 lin, void *dst, unsigned int size)
 {
 	memcpy(dst, (void *)lin, size);

@@ -111,6 +111,8 @@ static inline u64 insn_offset(const struct hw_cpu *c, const struct insn *i)
 	return off;
 }
 
+/* Segment of a memory operand that no ModRM byte names (string sources, XLAT, MASKMOV): DS or the override's. */
+unsigned int insn_implied_segment(const struct hw_cpu *c, const struct insn *i);
 /* Linear address of the memory operand. */
 int insn_mem(struct hw_cpu *c, const struct insn *i, unsigned int size, unsigned int acc, u64 *lin);
 /* Integer operand n, zero-extended. */

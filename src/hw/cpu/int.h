@@ -28,9 +28,6 @@ int int_rmw_mem(struct hw_cpu *c, u64 lin, bool locked, struct int_rmw *r);
 /* Source operand n at the size of the operation: immediates are sign-extended to it. */
 int int_source(struct hw_cpu *c, const struct insn *i, unsigned int n, unsigned int size, u64 *value);
 
-/* Segment of the source of a string instruction or XLAT, which have no ModRM operand. */
-unsigned int int_source_segment(const struct hw_cpu *c, const struct insn *i);
-
 /* Near branch: #GP(0) if `target` is not canonical or beyond the CS limit, else EXEC_JUMP. */
 int int_branch(struct hw_cpu *c, const struct insn *i, u64 target);
 

@@ -114,7 +114,7 @@ static struct string_op string_op(struct hw_cpu *c, const struct insn *i, unsign
 		.c = c,
 		.size = size,
 		.addrsize = i->addrsize,
-		.source_segment = int_source_segment(c, i),
+		.source_segment = insn_implied_segment(c, i),
 		.step = c->arch.rflags & FLAG_DF ? -(s64)size : (s64)size,
 		.flags = c->flags,
 	};

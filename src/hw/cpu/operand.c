@@ -66,3 +66,41 @@ int insn_write(struct hw_cpu *c, const struct insn *i, unsigned int n, u64 value
 	r = insn_mem(c, i, op->size, ACC_WRITE, &lin);
 	return r ? r : cpu_write(c, lin, &value, op->size);
 }
+
+/* The last segment override counts; in 64-bit mode those of ES, CS, SS and DS are ignored (SDM 1 3.3.7.1). */
+unsigned int insn_implied_segment(const struct hw_cpu *c, const struct insn *i)
+{
+	unsigned int sreg = HW_DS, n;
+
+	for (n = 0; n < i->len; n++) {
+		switch (i->bytes[n]) {
+		case 0x26:
+			sreg = cpu_cs64(c) ? sreg : HW_ES;
+			break;
+		case 0x2e:
+			sreg = cpu_cs64(c) ? sreg : HW_CS;
+			break;
+		case 0x36:
+			sreg = cpu_cs64(c) ? sreg : HW_SS;
+			break;
+		case 0x3e:
+			sreg = cpu_cs64(c) ? sreg : HW_DS;
+			break;
+		case 0x64:
+			sreg = HW_FS;
+			break;
+		case 0x65:
+			sreg = HW_GS;
+			break;
+		case 0x66:
+		case 0x67:
+		case 0xf0:
+		case 0xf2:
+		case 0xf3:
+			break;
+		default:
+			return sreg;
+		}
+	}
+	return sreg;
+}

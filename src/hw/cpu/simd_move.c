@@ -191,44 +191,6 @@ int simd_movnti(struct hw_cpu *c, const struct insn *i)
 	return simd_store_int(c, i, i->op[0].size, gpr_get(c, i->op[1].reg, i->op[0].size));
 }
 
-/* The operand at DS:rDI is implied, so a segment override has to be read from the prefixes. */
-static unsigned int implied_segment(const struct insn *i)
-{
-	unsigned int seg = HW_DS;
-
-	for (unsigned int n = 0; n < i->len; n++) {
-		switch (i->bytes[n]) {
-		case 0x26:
-			seg = HW_ES;
-			break;
-		case 0x2e:
-			seg = HW_CS;
-			break;
-		case 0x36:
-			seg = HW_SS;
-			break;
-		case 0x3e:
-			seg = HW_DS;
-			break;
-		case 0x64:
-			seg = HW_FS;
-			break;
-		case 0x65:
-			seg = HW_GS;
-			break;
-		case 0x66:
-		case 0x67:
-		case 0xf0:
-		case 0xf2:
-		case 0xf3:
-			break;
-		default:
-			return seg;
-		}
-	}
-	return seg;
-}
-
 /* MASKMOVQ, MASKMOVDQU: the bytes whose mask byte has its top bit set. Unselected bytes are not accessed. */
 int simd_maskmov(struct hw_cpu *c, const struct insn *i)
 {
@@ -247,7 +209,7 @@ int simd_maskmov(struct hw_cpu *c, const struct insn *i)
 	if (mask) {
 		first = (unsigned int)__builtin_ctz(mask);
 		last = 31 - (unsigned int)__builtin_clz(mask);
-		err = cpu_linear(c, implied_segment(i), off + first, last - first + 1, ACC_WRITE, &lin);
+		err = cpu_linear(c, insn_implied_segment(c, i), off + first, last - first + 1, ACC_WRITE, &lin);
 		if (!err)
 			err = cpu_probe_write(c, lin, last - first + 1);
 		for (unsigned int n = first; !err && n <= last; n++)
