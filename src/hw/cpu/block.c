@@ -65,29 +65,13 @@ void block_cache_destroy(struct hw_cpu *c)
 /* Generation 0 is nobody's, so cleared entries match nothing. */
 void code_translation_changed(struct hw_cpu *c)
 {
-	struct block_cache *b = c->blocks;
-
-	if (!b)
+	if (!c->blocks)
 		return;
 	c->jump_generation++;
 	if (c->jump_generation == HW_PAGE_SIZE) {
 		memset(c->jump_cache, 0, sizeof(c->jump_cache));
 		c->jump_generation = 1;
 	}
-	memset(b->jump_pages, 0, sizeof(b->jump_pages));
-}
-
-static unsigned int jump_page_hash(u64 rip)
-{
-	return (rip >> HW_PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 52;
-}
-
-void code_page_translation_changed(struct hw_cpu *c, u64 lin)
-{
-	unsigned int h = jump_page_hash(lin);
-
-	if (c->blocks->jump_pages[h / 64] >> h % 64 & 1)
-		code_translation_changed(c);
 }
 
 static u8 salt_of(u32 mode)
@@ -100,19 +84,9 @@ static bool may_cache_jump(u32 mode)
 	return !(mode & MODE_STEP) && (mode & MODE_CS64 || (mode & MODE_CS32 && mode & MODE_FLAT));
 }
 
-static void note_jump_page(struct hw_cpu *c, u64 rip)
-{
-	unsigned int h = jump_page_hash(rip);
-
-	c->blocks->jump_pages[h / 64] |= 1ull << h % 64;
-}
-
 static void remember_jump(struct hw_cpu *c, u64 rip, u32 mode, const struct block *b)
 {
 	c->jump_cache[jump_index(rip)] = (struct jump_entry){jump_tag(c, rip, salt_of(mode)), b->ops};
-	note_jump_page(c, rip);
-	if (b->second)
-		note_jump_page(c, rip + HW_PAGE_SIZE);
 }
 
 /* ---------------------------------------------------------------- dropping */

@@ -68,7 +68,6 @@ struct block_cache {
 	size_t used;
 	struct block **hash;	 /* by host address and mode */
 	struct block **by_page;	 /* by page, through page_next */
-	u64 jump_pages[64];	 /* hashed: pages that may be in the jump cache */
 	ZydisDecoder decoder[3]; /* 16, 32, 64 bit */
 	ZydisDecoder compat[2];	 /* 16 and 32 bit in long mode */
 

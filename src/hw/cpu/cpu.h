@@ -380,8 +380,6 @@ void code_written(struct hw_cpu *c, hpa_t start, unsigned int size);
 bool code_on_frame(struct hw_vm *vm, hpa_t page);
 /* Called by every flush of the TLB: linear addresses may mean other code now (jump cache). */
 void code_translation_changed(struct hw_cpu *c);
-/* The same for one page only (INVLPG). */
-void code_page_translation_changed(struct hw_cpu *c, u64 lin);
 
 /* ---------------------------------------------------------------- the machine */
 

@@ -89,11 +89,6 @@ u64 kvm_guest_tsc_to_ns(const struct kvm_vcpu *vcpu, u64 guest_tsc)
 	return ns;
 }
 
-u32 kvm_guest_tsc_khz(const struct kvm_vcpu *vcpu)
-{
-	return vcpu->clock->tsc_khz;
-}
-
 static void mark_stale(struct kvm_vcpu *vcpu)
 {
 	atomic_store(&vcpu->clock->stale, true);

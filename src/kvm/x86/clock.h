@@ -45,4 +45,3 @@ void kvm_clock_prepare_entry(struct kvm_vcpu *vcpu);
 /* The guest's TSC at a machine time, and the machine time at which it reaches a value (saturating). Own thread. */
 u64 kvm_guest_tsc_at(const struct kvm_vcpu *vcpu, u64 machine_ns);
 u64 kvm_guest_tsc_to_ns(const struct kvm_vcpu *vcpu, u64 guest_tsc);
-u32 kvm_guest_tsc_khz(const struct kvm_vcpu *vcpu);
