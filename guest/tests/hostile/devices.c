@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What a guest can do to PCI functions and virtio devices: rubbish in their registers, and queues that break every rule. */
 #include "hostile/hostile.h"
+#include "lib/virtio.h"
 
 #define ECAM 0xe0000000ull
 #define MAX_QUEUE 256
@@ -11,7 +12,6 @@ static volatile u8 *config(unsigned int device, unsigned int offset)
 }
 
 static bool present(unsigned int device) { return *(volatile u16 *)config(device, 0) != 0xffff; }
-static bool is_virtio(unsigned int device) { return *(volatile u16 *)config(device, 0) == 0x1af4; }
 
 static u64 interesting(void)
 {
@@ -77,88 +77,63 @@ static void bar_registers(void)
 
 /* ---------------------------------------------------------------- virtqueues */
 
-struct desc {
-	u64 addr;
-	u32 len;
-	u16 flags, next;
-};
-enum { F_NEXT = 1, F_WRITE = 2, F_INDIRECT = 4 };
+enum { F_NEXT = VIRTQ_NEXT, F_WRITE = VIRTQ_WRITE, F_INDIRECT = VIRTQ_INDIRECT };
 
 struct device {
-	u64 common, notify, msix;
-	unsigned int slot;
-	struct desc *desc;
+	struct virtio_function f;
+	struct virtq_desc *desc;
 	u16 *avail;
 	u8 *used, *data;
 };
 
-/* The structures are where the vendor capabilities say (Virtio 1.2, 4.1.4). */
 static bool find_device(unsigned int slot, struct device *d)
 {
-	unsigned int at = *config(slot, 0x34);
+	struct virtio_function f;
 
-	if (!is_virtio(slot))
+	if (!virtio_find(slot, &f))
 		return false;
-	*d = (struct device){ .slot = slot, .desc = alloc_page(), .avail = alloc_page(), .used = alloc_page(), .data = alloc_page() };
-	for (; at; at = *config(slot, at + 1)) {
-		u64 where = bar_of(slot) + *(volatile u32 *)config(slot, at + 8);
-
-		if (*config(slot, at) == 0x11)
-			d->msix = bar_of(slot) + (*(volatile u32 *)config(slot, at + 4) & ~7u);
-		else if (*config(slot, at) == 9 && *config(slot, at + 3) == 1)
-			d->common = where;
-		else if (*config(slot, at) == 9 && *config(slot, at + 3) == 2)
-			d->notify = where;
-	}
-	return d->common && d->notify;
-}
-
-static volatile u8 *status(struct device *d) { return (volatile u8 *)(d->common + 0x14); }
-static void set16(struct device *d, unsigned int reg, u16 v) { *(volatile u16 *)(d->common + reg) = v; }
-static void set64(struct device *d, unsigned int reg, u64 v)
-{
-	*(volatile u32 *)(d->common + reg) = (u32)v;
-	*(volatile u32 *)(d->common + reg + 4) = (u32)(v >> 32);
+	*d = (struct device){ .f = f, .desc = alloc_page(), .avail = alloc_page(), .used = alloc_page(), .data = alloc_page() };
+	return true;
 }
 
 static void start(struct device *d)
 {
-	*status(d) = 0;
-	*status(d) = 3;
+	virtio_set_status(&d->f, 0);
+	virtio_set_status(&d->f, 3);
 	for (u32 i = 0; i < 2; i++) {
-		*(volatile u32 *)d->common = i;
-		*(volatile u32 *)(d->common + 8) = i;
-		*(volatile u32 *)(d->common + 0xc) = *(volatile u32 *)(d->common + 4);
+		*(volatile u32 *)d->f.common = i;
+		*(volatile u32 *)(d->f.common + VIRTIO_DRIVER_FEATURE_SELECT) = i;
+		*(volatile u32 *)(d->f.common + VIRTIO_DRIVER_FEATURE) = *(volatile u32 *)(d->f.common + 4);
 	}
-	*status(d) = 0xb;
+	virtio_set_status(&d->f, 0xb);
 }
 
 static void start_queue(struct device *d, u16 queue, u16 size, u64 desc, u64 avail, u64 used)
 {
-	set16(d, 0x16, queue);
-	set16(d, 0x18, size);
-	set16(d, 0x1a, (u16)random());
-	set64(d, 0x20, desc);
-	set64(d, 0x28, avail);
-	set64(d, 0x30, used);
-	set16(d, 0x1c, 1);
+	virtio_set16(&d->f, VIRTIO_QUEUE_SELECT, queue);
+	virtio_set16(&d->f, VIRTIO_QUEUE_SIZE, size);
+	virtio_set16(&d->f, VIRTIO_QUEUE_MSIX, (u16)random());
+	virtio_set64(&d->f, VIRTIO_QUEUE_DESC, desc);
+	virtio_set64(&d->f, VIRTIO_QUEUE_DRIVER, avail);
+	virtio_set64(&d->f, VIRTIO_QUEUE_DEVICE, used);
+	virtio_set16(&d->f, VIRTIO_QUEUE_ENABLE, 1);
 }
 
 static void notify(struct device *d, u16 queue)
 {
-	*status(d) = 0xf;
+	virtio_set_status(&d->f, 0xf);
 	for (unsigned int i = 0; i < 3; i++)
-		*(volatile u16 *)(d->notify + 4 * (queue + i)) = (u16)(queue + i);
+		*(volatile u16 *)(d->f.notify + 4 * (queue + i)) = (u16)(queue + i);
 	for (unsigned int i = 0; i < 2000; i++)
 		cpu_relax();
 }
 
 static void break_chain(struct device *d, unsigned int kind)
 {
-	struct desc *t = d->desc, *indirect = (struct desc *)(d->data + 1024);
+	struct virtq_desc *t = d->desc, *indirect = (struct virtq_desc *)(d->data + 1024);
 
 	for (unsigned int i = 0; i < MAX_QUEUE; i++) {
-		t[i] = (struct desc){ (u64)d->data, 512, (u16)(i % 3 ? F_NEXT | (i & 1 ? F_WRITE : 0) : 0), (u16)(i + 1) };
+		t[i] = (struct virtq_desc){ (u64)d->data, 512, (u16)(i % 3 ? F_NEXT | (i & 1 ? F_WRITE : 0) : 0), (u16)(i + 1) };
 		d->avail[2 + i] = (u16)i;
 	}
 	d->avail[0] = 0;
@@ -173,12 +148,12 @@ static void break_chain(struct device *d, unsigned int kind)
 	case 5: t[0].addr = 0x1ffffff0; break;	/* over the end of 512 MiB */
 	case 6: d->avail[1] = 60000; break;
 	case 7: d->avail[2] = 0xffff; break;
-	case 8: t[0] = (struct desc){ (u64)indirect, 15, F_INDIRECT, 0 }; break;
-	case 9: t[0] = (struct desc){ (u64)indirect, 16, F_INDIRECT, 0 }; *indirect = t[0]; break;
-	case 10: t[0] = (struct desc){ (u64)indirect, 0xfffffff0, F_INDIRECT, 0 }; break;
-	case 11: t[0] = (struct desc){ (u64)indirect, 32, F_INDIRECT | F_NEXT, 1 }; break;
-	case 12: t[0] = (struct desc){ (u64)indirect, 0, F_INDIRECT, 0 }; break;
-	case 13: for (unsigned int i = 0; i < MAX_QUEUE; i++) t[i] = (struct desc){ 0x100000, 0x10000000, F_NEXT | F_WRITE, (u16)(i + 1) }; break;
+	case 8: t[0] = (struct virtq_desc){ (u64)indirect, 15, F_INDIRECT, 0 }; break;
+	case 9: t[0] = (struct virtq_desc){ (u64)indirect, 16, F_INDIRECT, 0 }; *indirect = t[0]; break;
+	case 10: t[0] = (struct virtq_desc){ (u64)indirect, 0xfffffff0, F_INDIRECT, 0 }; break;
+	case 11: t[0] = (struct virtq_desc){ (u64)indirect, 32, F_INDIRECT | F_NEXT, 1 }; break;
+	case 12: t[0] = (struct virtq_desc){ (u64)indirect, 0, F_INDIRECT, 0 }; break;
+	case 13: for (unsigned int i = 0; i < MAX_QUEUE; i++) t[i] = (struct virtq_desc){ 0x100000, 0x10000000, F_NEXT | F_WRITE, (u16)(i + 1) }; break;
 	case 14: t[0].len = t[1].len = 0; break;
 	case 15: t[0].addr = (u64)d->desc; t[0].flags = F_WRITE; t[0].len = 4096; break;	/* the device fills its own table */
 	case 16: t[0].addr = (u64)d->used; t[0].flags = F_WRITE; break;
@@ -186,10 +161,10 @@ static void break_chain(struct device *d, unsigned int kind)
 	case 18: for (unsigned int i = 0; i < 512; i++) ((u64 *)t)[i] = interesting(); break;
 	case 19: for (unsigned int i = 0; i < 128; i++) ((u64 *)t)[2 * i + 1] = random() & 0x00ff0007000001ffull; d->avail[1] = 128; break;
 	/* block requests: a sector beyond the end, and one that wraps */
-	case 20: t[0].len = 16; t[0].flags = F_NEXT; t[1].flags = F_WRITE | F_NEXT; t[2] = (struct desc){ (u64)d->data, 1, F_WRITE, 0 };
+	case 20: t[0].len = 16; t[0].flags = F_NEXT; t[1].flags = F_WRITE | F_NEXT; t[2] = (struct virtq_desc){ (u64)d->data, 1, F_WRITE, 0 };
 		 ((u64 *)d->data)[1] = interesting(); break;
-	default: t[0].len = 16; t[0].flags = F_NEXT; t[1] = (struct desc){ 0x100000, 0x10000000, F_NEXT, 2 };
-		 t[2] = (struct desc){ (u64)d->data + 512, 1, F_WRITE, 0 }; *(u32 *)d->data = 1; ((u64 *)d->data)[1] = ~0ull; break;
+	default: t[0].len = 16; t[0].flags = F_NEXT; t[1] = (struct virtq_desc){ 0x100000, 0x10000000, F_NEXT, 2 };
+		 t[2] = (struct virtq_desc){ (u64)d->data + 512, 1, F_WRITE, 0 }; *(u32 *)d->data = 1; ((u64 *)d->data)[1] = ~0ull; break;
 	}
 }
 
@@ -220,7 +195,7 @@ static void queue_addresses(void)
 			start_queue(&d, queue, random() & 1 ? MAX_QUEUE : (u16)interesting(), random() & 1 ? interesting() : (u64)d.desc,
 				    random() & 1 ? interesting() : (u64)d.avail, random() & 1 ? interesting() : (u64)d.used);
 			notify(&d, queue);
-			*status(&d) = (u8)random();
+			virtio_set_status(&d.f, (u8)random());
 		}
 }
 
@@ -260,16 +235,16 @@ static void msix_table(void)
 		for (unsigned int i = 0; find_device(slot, &d) && i < 300; i++) {
 			unsigned int at = *config(slot, 0x34);
 
-			for (unsigned int k = 0; d.msix && k < 16; k++)
-				*(volatile u32 *)(d.msix + (random() & 0x7c)) = random() & 1 ? 0xfee00000 | (u32)random() : (u32)interesting();
+			for (unsigned int k = 0; d.f.msix && k < 16; k++)
+				*(volatile u32 *)(d.f.msix + (random() & 0x7c)) = random() & 1 ? 0xfee00000 | (u32)random() : (u32)interesting();
 			while (at && *config(slot, at) != 0x11)
 				at = *config(slot, at + 1);
 			*(volatile u16 *)config(slot, at + 2) = (u16)(0x8000 | random());
 			start(&d);
-			set16(&d, 0x10, (u16)(random() % 5));
+			virtio_set16(&d.f, 0x10, (u16)(random() % 5));
 			break_chain(&d, 20);
 			start_queue(&d, 0, MAX_QUEUE, (u64)d.desc, (u64)d.avail, (u64)d.used);
-			set16(&d, 0x1a, (u16)(random() % 5));
+			virtio_set16(&d.f, VIRTIO_QUEUE_MSIX, (u16)(random() % 5));
 			notify(&d, 0);
 		}
 }
