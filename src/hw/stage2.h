@@ -39,6 +39,8 @@ struct stage2_walk {
 };
 
 #define STAGE2_ADDR_MASK 0x000ffffffffff000ull
+/* EPT: a violation at this entry exits. Clear, and #VEs enabled for the vCPU: the guest gets #VE (SDM 3C 26.5.7.1). */
+#define STAGE2_EPT_SUPPRESS_VE (1ull << 63)
 
 /* EPT: R W X in 2:0, memory type 5:3 (6 = WB), PS 7. NPT: P 0, W 1, US 2, PS 7, NX 63. */
 static inline u64 stage2_make_leaf(enum stage2_format f, hpa_t hpa, unsigned int level, unsigned int perms)
