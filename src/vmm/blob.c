@@ -2,6 +2,7 @@
 /* Reading a whole file. */
 #include "vmm/blob.h"
 
+#include "vmm/loader.h"
 #include "vmm/report.h"
 
 #include <errno.h>
@@ -11,8 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define fail(error, err, ...) (boot_fail(error, __VA_ARGS__), err)
+
 /* Read, not mapped: a file that is truncated meanwhile must not become a SIGBUS. */
-static int read_all(int fd, const char *path, const char *what, struct blob *out)
+static int read_all(int fd, const char *path, const char *what, struct blob *out, struct boot_error *error)
 {
 	size_t done = 0;
 	ssize_t n;
@@ -21,10 +24,8 @@ static int read_all(int fd, const char *path, const char *what, struct blob *out
 		n = read(fd, out->data + done, out->size - done);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
-			vmm_error("cannot read %s '%s': %s", what, path, strerror(errno));
-			return -EIO;
-		}
+		if (n < 0)
+			return fail(error, -EIO, "cannot read %s '%s': %s", what, path, strerror(errno));
 		if (!n)
 			break;
 		done += (size_t)n;
@@ -33,40 +34,43 @@ static int read_all(int fd, const char *path, const char *what, struct blob *out
 	return 0;
 }
 
-static int read_open(int fd, const char *path, const char *what, uint64_t max, struct blob *out)
+static int read_open(int fd, const char *path, const char *what, uint64_t max, struct blob *out, struct boot_error *error)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		vmm_error("%s '%s' is not a file", what, path);
-		return -EINVAL;
-	}
-	if (!st.st_size || (uint64_t)st.st_size > max) {
-		vmm_error("%s '%s' %s (%lld bytes)", what, path, st.st_size ? "is too large" : "is empty", (long long)st.st_size);
-		return -EINVAL;
-	}
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return fail(error, -EINVAL, "%s '%s' is not a file", what, path);
+	if (!st.st_size || (uint64_t)st.st_size > max)
+		return fail(error, -EINVAL, "%s '%s' %s (%lld bytes)", what, path, st.st_size ? "is too large" : "is empty",
+			    (long long)st.st_size);
 	out->size = (size_t)st.st_size;
 	out->data = malloc(out->size);
-	if (!out->data) {
-		vmm_error("no memory for %s '%s'", what, path);
-		return -ENOMEM;
-	}
-	return read_all(fd, path, what, out);
+	if (!out->data)
+		return fail(error, -ENOMEM, "no memory for %s '%s'", what, path);
+	return read_all(fd, path, what, out, error);
 }
 
-int blob_read(const char *path, const char *what, uint64_t max, struct blob *out)
+int blob_read_why(const char *path, const char *what, uint64_t max, struct blob *out, struct boot_error *error)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err;
 
 	*out = (struct blob){};
-	if (fd < 0) {
-		vmm_error("cannot open %s '%s': %s", what, path, strerror(errno));
-		return -ENOENT;
-	}
-	err = read_open(fd, path, what, max, out);
+	if (fd < 0)
+		return fail(error, -ENOENT, "cannot open %s '%s': %s", what, path, strerror(errno));
+	err = read_open(fd, path, what, max, out, error);
 	close(fd);
 	if (err)
 		blob_free(out);
+	return err;
+}
+
+int blob_read(const char *path, const char *what, uint64_t max, struct blob *out)
+{
+	struct boot_error error;
+	int err = blob_read_why(path, what, max, out, &error);
+
+	if (err)
+		vmm_error("%s", error.text);
 	return err;
 }
 

@@ -10,6 +10,10 @@ struct blob {
 	size_t size;
 };
 
-/* 0, or -errno after a message that calls the file `what`. Longer than `max` is an error. */
+struct boot_error; /* loader.h */
+
+/* 0, or -errno and why, in words that call the file `what`. Longer than `max` is an error. */
+int blob_read_why(const char *path, const char *what, uint64_t max, struct blob *out, struct boot_error *error);
+/* The same, 0, or -errno after a message that calls the file `what`. */
 int blob_read(const char *path, const char *what, uint64_t max, struct blob *out);
 void blob_free(struct blob *blob);

@@ -39,7 +39,7 @@ struct boot_image {
 
 /* Why loading failed, in one line. */
 struct boot_error {
-	char text[200];
+	char text[400];
 };
 /* Fills in the reason; always -EINVAL. */
 int boot_fail(struct boot_error *error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
