@@ -36,6 +36,7 @@ static const struct command {
 } commands[] = {
 	{ "run", "boot a kernel", cmd_run },
 	{ "exec", "run a program that was written for /dev/kvm", cmd_exec },
+	{ "measure", "predict a confidential guest's measurement", cmd_measure },
 	{ "doctor", "say what this host offers and what is not modelled", cmd_doctor },
 	{ "version", "print the version", cmd_version },
 	{ "help", "list the commands", cmd_help },
