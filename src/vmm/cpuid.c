@@ -13,6 +13,8 @@
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_HYPERVISOR   (1u << 31)
 #define LEAF1_EDX_HTT	       (1u << 28)
+#define MSR_K7_HWCR 0xc0010015u
+#define HWCR_TSC_FREQ_SEL (1u << 24)
 #define TOPOLOGY_SMT	       1u
 #define TOPOLOGY_CORE	       2u
 
@@ -96,6 +98,17 @@ static void set_entry(struct kvm_cpuid_entry2 *e, const struct vcpu *vcpu, bool 
 	}
 }
 
+/* Linux wants to see that the TSC counts with P0: APM2 3.2.10, HWCR.TscFreqSel. Where there is no such MSR none is set. */
+static void set_tsc_freq_sel(struct vcpu *vcpu)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { { .nmsrs = 1 }, { .index = MSR_K7_HWCR, .data = HWCR_TSC_FREQ_SEL } };
+
+	vcpu->vm->calls->ioctl(vcpu->fd, KVM_SET_MSRS, &msr);
+}
+
 int vcpu_set_cpuid(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
@@ -113,6 +126,8 @@ int vcpu_set_cpuid(struct vcpu *vcpu)
 	err = vm->calls->ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
 	if (err)
 		vmm_error("KVM_SET_CPUID2: %s", strerror(-err));
+	else
+		set_tsc_freq_sel(vcpu);
 	free(cpuid);
 	return err;
 }

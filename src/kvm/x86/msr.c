@@ -44,6 +44,8 @@ struct msr_line {
 #define ARCH_CAPABILITIES \
 	(1ull << 0 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 8 | 1ull << 13 | 1ull << 14 | 1ull << 15 | \
 	 1ull << 20 | 1ull << 24 | 1ull << 26 | 1ull << 27)
+/* TlbCacheDis, FFDis, IgnneEm: old guests set them, and they stay zero (Linux; APM2 3.2.10). */
+#define HWCR_DROPPED (1ull << 3 | 1ull << 6 | 1ull << 8)
 #define MISC_ENABLE_RESET (1ull << 0 | 1ull << 11 | 1ull << 12) /* fast strings; no BTS, no PEBS */
 
 static const struct msr_line msrs[] = {
@@ -72,8 +74,7 @@ static const struct msr_line msrs[] = {
 	{ MSR_PP1_ENERGY_STATUS, ON_INTEL, MSR_READ_ONLY, 0, 0, 0 },
 	{ MSR_IA32_UCODE_WRITE, ON_INTEL, MSR_COMMAND, 0, 0, 0 },
 	{ MSR_AMD64_PATCH_LOADER, ON_AMD, MSR_COMMAND, 0, 0, 0 },
-	/* K7 HWCR: TscFreqSel stands; what is ignored is what Linux ignores (APM2 App. A). */
-	{ MSR_K7_HWCR, ON_AMD, MSR_MASKED, MSR_SAVED, 1ull << 24, 1ull << 3 | 1ull << 6 | 1ull << 8 | 1ull << 18 | 1ull << 24 },
+	{ MSR_K7_HWCR, ON_AMD, MSR_MASKED, MSR_SAVED, 0, HWCR_DROPPED | 1ull << 18 | 1ull << 24 }, /* McStatusWrEn, TscFreqSel */
 	{ MSR_AMD64_DE_CFG, ON_AMD, MSR_MASKED, MSR_SAVED | MSR_FEATURE, 1ull << 1, 1ull << 1 },
 	{ MSR_AMD64_SYSCFG, ON_AMD, MSR_IGNORED, 0, 0, 0 },
 	{ MSR_K8_TSEG_ADDR, ON_AMD, MSR_IGNORED, 0, 0, 0 },
@@ -197,7 +198,7 @@ static int write_line(struct kvm_vcpu *vcpu, unsigned int line, u64 data, bool h
 	case MSR_MASKED:
 		if (data & ~msrs[line].writable)
 			return KVM_MSR_INVALID;
-		*value = data;
+		*value = msrs[line].msr == MSR_K7_HWCR ? data & ~HWCR_DROPPED : data;
 		return 0;
 	case MSR_IGNORED:
 		if (host)
