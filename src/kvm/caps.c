@@ -12,6 +12,9 @@
 	 KVM_X86_QUIRK_OUT_7E_INC_RIP | KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | \
 	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_SLOT_ZAP_ALL)
 
+/* MWAIT cannot run in a guest: the processor has none (CPUID.1:ECX.MONITOR). */
+#define DISABLED_EXITS (KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_CSTATE)
+
 /* ---------------------------------------------------------------- KVM_CHECK_EXTENSION */
 
 static int nr_vcpus(const struct kvm *kvm)
@@ -105,6 +108,7 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_MAX_VCPU_ID, .ask = max_vcpu_id },
 	{ KVM_CAP_X2APIC_API, .value = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK },
 	{ KVM_CAP_IMMEDIATE_EXIT, .value = 1 },
+	{ KVM_CAP_X86_DISABLE_EXITS, .value = DISABLED_EXITS },
 	{ KVM_CAP_GET_MSR_FEATURES, .value = 1 },
 	{ KVM_CAP_MSR_PLATFORM_INFO, .value = 1 },
 	{ KVM_CAP_COALESCED_PIO, .value = 1 },
@@ -179,6 +183,16 @@ static int enable_quirks(struct kvm *kvm, const struct kvm_enable_cap *cap)
 	return 0;
 }
 
+static int enable_disabled_exits(struct kvm *kvm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(u64)DISABLED_EXITS)
+		return -EINVAL;
+	if (kvm_vcpu_count(kvm) && !kvm->compat->disables_exits_any_time)
+		return -EINVAL;
+	kvm->caps.disabled_exits |= cap->args[0];
+	return 0;
+}
+
 static int enable_user_space_msr(struct kvm *kvm, const struct kvm_enable_cap *cap)
 {
 	if (cap->args[0] & ~(u64)KVM_MSR_EXIT_REASON_VALID_MASK)
@@ -235,11 +249,11 @@ static int enable_platform_info(struct kvm *kvm, const struct kvm_enable_cap *ca
 
 static int enable_max_vcpu_id(struct kvm *kvm, const struct kvm_enable_cap *cap)
 {
-	if (cap->args[0] > KVM_MAX_VCPU_IDS || !cap->args[0])
+	if (cap->args[0] > KVM_MAX_VCPU_IDS || kvm_vm_boot_cpu_id(kvm) > cap->args[0])
 		return -EINVAL;
 	if (kvm->caps.max_vcpu_id == cap->args[0])
 		return 0;
-	if (kvm->caps.max_vcpu_id || kvm_vcpu_count(kvm))
+	if (kvm->caps.max_vcpu_id)
 		return -EINVAL;
 	kvm->caps.max_vcpu_id = cap->args[0];
 	return 0;
@@ -254,6 +268,7 @@ static const struct {
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, enable_apic_bus_cycles },
 	{ KVM_CAP_DISABLE_QUIRKS, enable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2, enable_quirks },
+	{ KVM_CAP_X86_DISABLE_EXITS, enable_disabled_exits },
 	{ KVM_CAP_X86_USER_SPACE_MSR, enable_user_space_msr },
 	{ KVM_CAP_EXIT_HYPERCALL, enable_exit_hypercall },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, enable_manual_dirty_log },

@@ -19,6 +19,7 @@ static const struct kvm_compat versions[] = {
 		.name = "6.12",
 		.gmem_bound_twice = -EINVAL,
 		.slots_may_alias = true,
+		.disables_exits_any_time = true,
 	},
 };
 

@@ -17,6 +17,8 @@ struct kvm_compat {
 	int prefault_invalid_slot;
 	/* a slot may reach into addresses that carry the shared bit of its VM type */
 	bool slots_may_alias;
+	/* KVM_CAP_X86_DISABLE_EXITS can be enabled when there are vCPUs (which keep their exits) */
+	bool disables_exits_any_time;
 	/* hypercall.ret is 0 when KVM_EXIT_HYPERCALL is taken; else it is what was there */
 	bool presets_hypercall_ret;
 };

@@ -413,11 +413,15 @@ int kvm_vm_enable_apic_bus_cycles(struct kvm *kvm, u64 ns)
 	return 0;
 }
 
-int kvm_vm_set_boot_cpu_id(struct kvm *kvm, u32 id)
+u32 kvm_vm_boot_cpu_id(const struct kvm *kvm) { return kvm->irqchip->bsp_id; }
+
+int kvm_vm_set_boot_cpu_id(struct kvm *kvm, u64 id)
 {
 	if (kvm_vcpu_count(kvm))
 		return -EBUSY;
-	kvm->irqchip->bsp_id = id;
+	if (id > KVM_MAX_VCPU_IDS || (kvm->caps.max_vcpu_id && id > kvm->caps.max_vcpu_id))
+		return -EINVAL;
+	kvm->irqchip->bsp_id = (u32)id;
 	return 0;
 }
 

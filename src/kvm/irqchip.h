@@ -66,7 +66,8 @@ int kvm_vm_ioctl_create_irqchip(struct kvm *kvm);
 int kvm_vm_enable_split_irqchip(struct kvm *kvm, u64 pins); /* KVM_CAP_SPLIT_IRQCHIP args[0] */
 int kvm_vm_enable_x2apic_api(struct kvm *kvm, u64 flags);   /* KVM_CAP_X2APIC_API args[0] */
 int kvm_vm_enable_apic_bus_cycles(struct kvm *kvm, u64 ns); /* KVM_CAP_X86_APIC_BUS_CYCLES_NS args[0] */
-int kvm_vm_set_boot_cpu_id(struct kvm *kvm, u32 id);	    /* KVM_SET_BOOT_CPU_ID */
+int kvm_vm_set_boot_cpu_id(struct kvm *kvm, u64 id);	    /* KVM_SET_BOOT_CPU_ID, under kvm->lock */
+u32 kvm_vm_boot_cpu_id(const struct kvm *kvm);
 bool kvm_is_bsp(const struct kvm_vcpu *vcpu);
 /* KVM_IRQ_LINE and KVM_IRQ_LINE_STATUS: `status` is written for both. */
 int kvm_vm_ioctl_irq_line(struct kvm *kvm, struct kvm_irq_level *level);

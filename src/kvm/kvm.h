@@ -220,6 +220,7 @@ bool kvm_guest_has_feature(const struct kvm_vcpu *vcpu, unsigned int feature);
 /* x2APIC, TSC deadline: CPUID.1:ECX bits of the guest. */
 bool kvm_guest_has_x2apic(const struct kvm_vcpu *vcpu);
 bool kvm_guest_has_tsc_deadline(const struct kvm_vcpu *vcpu);
+bool kvm_guest_has_mwait(const struct kvm_vcpu *vcpu);
 unsigned int kvm_guest_phys_bits(const struct kvm_vcpu *vcpu);
 
 static inline bool kvm_is_intel(const struct kvm *kvm)

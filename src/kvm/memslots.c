@@ -418,8 +418,10 @@ static int access_page(struct kvm *kvm, gpa_t a, void *read_to, const void *writ
 	if (slot->flags & KVM_MEM_READONLY)
 		return -EFAULT;
 	error = hw_copy_to_host(at, write_from, size);
-	if (!error)
+	if (!error) {
 		kvm_mark_dirty(slot, gpa_to_gfn(a));
+		hw_vm_memory_written(kvm->hw, at, size);
+	}
 	return error;
 }
 

@@ -126,7 +126,8 @@ static void init_controls(struct kvm_vcpu *vcpu)
 	struct hw_ctl *ctl = hw_cpu_ctl(vcpu->cpu);
 
 	ctl->s2 = &vcpu->kvm->mmu.s2;
-	ctl->hlt_exiting = true;
+	ctl->hlt_exiting = !(vcpu->kvm->caps.disabled_exits & KVM_X86_DISABLE_EXITS_HLT);
+	ctl->exception_bitmap = 1u << 6 /* #UD */;
 	ctl->xcr0_supported = 1;
 	if (vcpu->kvm->vendor->vcpu_init)
 		vcpu->kvm->vendor->vcpu_init(vcpu);
@@ -163,14 +164,17 @@ static int vcpu_create(struct kvm_vcpu *vcpu, int carrier)
 }
 
 /* Under kvm->lock. */
-static int check_vcpu_id(const struct kvm *kvm, u64 id)
+static int check_vcpu_id(struct kvm *kvm, u64 id)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned int i;
 
-	if (id >= (kvm->caps.max_vcpu_id ? kvm->caps.max_vcpu_id : KVM_MAX_VCPU_IDS))
-		return -EINVAL;
 	if (kvm_vcpu_count(kvm) >= KVM_MAX_VCPUS || (kvm_icount(kvm) && kvm_vcpu_count(kvm)))
+		return -EINVAL;
+	/* What user space has not limited by now is unlimited: api.rst KVM_CAP_MAX_VCPU_ID, "before creating any vcpu". */
+	if (!kvm->caps.max_vcpu_id)
+		kvm->caps.max_vcpu_id = KVM_MAX_VCPU_IDS;
+	if (id >= kvm->caps.max_vcpu_id)
 		return -EINVAL;
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		if (vcpu->vcpu_id == id)

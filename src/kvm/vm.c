@@ -208,7 +208,7 @@ long kvm_ioctl_set_boot_cpu_id(struct kvm_call *c)
 	long result;
 
 	pthread_mutex_lock(&c->kvm->lock);
-	result = kvm_vcpu_count(c->kvm) ? -EBUSY : kvm_vm_set_boot_cpu_id(c->kvm, c->value);
+	result = kvm_vm_set_boot_cpu_id(c->kvm, c->value);
 	pthread_mutex_unlock(&c->kvm->lock);
 	return result;
 }

@@ -13,6 +13,7 @@
 #define DEFAULT_PHYS_BITS 36u
 
 #define BIT(n) (1u << (n))
+#define LEAF1_ECX_MONITOR BIT(3)
 #define LEAF1_ECX_PCID BIT(17)
 #define LEAF1_ECX_X2APIC BIT(21)
 #define LEAF1_ECX_TSC_DEADLINE BIT(24)
@@ -38,14 +39,14 @@ enum { CR4_UMIP = 1u << 11, CR4_LA57 = 1u << 12, CR4_FSGSBASE = 1u << 16, CR4_PC
 #define PV_FEATURES                                                                                             \
 	(BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_CLOCKSOURCE2) |          \
 	 BIT(KVM_FEATURE_PV_UNHALT) | BIT(KVM_FEATURE_PV_SEND_IPI) | BIT(KVM_FEATURE_POLL_CONTROL) |             \
-	 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
+	 BIT(KVM_FEATURE_PV_SCHED_YIELD) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
 
 /* ---------------------------------------------------------------- what the platform and kvm offer */
 
+static const struct hw_cpuid signature = { KVM_CPUID_FEATURES, 0x4b4d564b, 0x564b4d56, 0x4d }; /* "KVMKVMKVM" */
+
 static void kvm_leaves(u32 function, struct hw_cpuid *out)
 {
-	static const struct hw_cpuid signature = { KVM_CPUID_FEATURES, 0x4b4d564b, 0x564b4d56, 0x4d }; /* "KVMKVMKVM" */
-
 	*out = (struct hw_cpuid){ 0 };
 	if (function == KVM_CPUID_SIGNATURE)
 		*out = signature;
@@ -202,10 +203,10 @@ long kvm_ioctl_get_emulated_cpuid(struct kvm_call *c)
 
 /* ---------------------------------------------------------------- what user space chose */
 
-const struct kvm_cpuid_entry2 *kvm_find_cpuid(const struct kvm_vcpu *vcpu, u32 function, u32 index)
+static struct kvm_cpuid_entry2 *find_entry(struct kvm_cpuid_entry2 *entry, u32 count, u32 function, u32 index)
 {
-	for (unsigned int i = 0; i < vcpu->cpuid_count; i++) {
-		const struct kvm_cpuid_entry2 *e = &vcpu->cpuid[i];
+	for (u32 i = 0; i < count; i++) {
+		struct kvm_cpuid_entry2 *e = &entry[i];
 
 		if (e->function == function && (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == index))
 			return e;
@@ -213,9 +214,26 @@ const struct kvm_cpuid_entry2 *kvm_find_cpuid(const struct kvm_vcpu *vcpu, u32 f
 	return NULL;
 }
 
+const struct kvm_cpuid_entry2 *kvm_find_cpuid(const struct kvm_vcpu *vcpu, u32 function, u32 index)
+{
+	return find_entry(vcpu->cpuid, vcpu->cpuid_count, function, index);
+}
+
+/* KVM's leaves may stand behind those of another hypervisor: they are where the signature is (cpuid.rst). */
+static struct kvm_cpuid_entry2 *find_pv_features(struct kvm_cpuid_entry2 *entry, u32 count)
+{
+	for (u32 base = KVM_CPUID_SIGNATURE; base < KVM_CPUID_SIGNATURE + 0x10000; base += 0x100) {
+		const struct kvm_cpuid_entry2 *e = find_entry(entry, count, base, 0);
+
+		if (e && e->ebx == signature.ebx && e->ecx == signature.ecx && e->edx == signature.edx)
+			return find_entry(entry, count, base + 1, 0);
+	}
+	return NULL;
+}
+
 bool kvm_guest_has_feature(const struct kvm_vcpu *vcpu, unsigned int feature)
 {
-	const struct kvm_cpuid_entry2 *e = kvm_find_cpuid(vcpu, KVM_CPUID_FEATURES, 0);
+	const struct kvm_cpuid_entry2 *e = find_pv_features(vcpu->cpuid, vcpu->cpuid_count);
 
 	/* As in Linux, the features are there even if CPUID hides them, unless user space wants them enforced. */
 	if (!vcpu->enforce_pv_features)
@@ -232,6 +250,7 @@ static u32 leaf1_ecx(const struct kvm_vcpu *vcpu)
 
 bool kvm_guest_has_x2apic(const struct kvm_vcpu *vcpu) { return leaf1_ecx(vcpu) & LEAF1_ECX_X2APIC; }
 bool kvm_guest_has_tsc_deadline(const struct kvm_vcpu *vcpu) { return leaf1_ecx(vcpu) & LEAF1_ECX_TSC_DEADLINE; }
+bool kvm_guest_has_mwait(const struct kvm_vcpu *vcpu) { return leaf1_ecx(vcpu) & LEAF1_ECX_MONITOR; }
 
 unsigned int kvm_guest_phys_bits(const struct kvm_vcpu *vcpu)
 {
@@ -305,11 +324,21 @@ static int check_entries(const struct kvm_cpuid_entry2 *entry, u32 count)
 	return 0;
 }
 
+/* A vCPU that halts without an exit cannot be kicked out of it: Linux takes the feature back. */
+static void adjust_entries(const struct kvm *kvm, struct kvm_cpuid_entry2 *entry, u32 count)
+{
+	struct kvm_cpuid_entry2 *features = find_pv_features(entry, count);
+
+	if (features && kvm->caps.disabled_exits & KVM_X86_DISABLE_EXITS_HLT)
+		features->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
+}
+
 /* Takes the entries over. */
 static long set_entries(struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *entry, u32 count)
 {
 	long error = check_entries(entry, count);
 
+	adjust_entries(vcpu->kvm, entry, count);
 	/* It cannot change once the guest has run; the same again is fine (api.rst KVM_SET_CPUID). */
 	if (!error && vcpu->has_run &&
 	    (count != vcpu->cpuid_count || (count && memcmp(entry, vcpu->cpuid, count * sizeof(*entry)))))

@@ -5,6 +5,8 @@
 #include "kvm/irqchip.h"
 #include "kvm/x86/x86.h"
 
+enum { VECTOR_UD = 6 };
+
 static int skip(struct kvm_vcpu *vcpu)
 {
 	hw_cpu_skip_insn(vcpu->cpu);
@@ -29,6 +31,14 @@ int kvm_handle_gp(struct kvm_vcpu *vcpu)
 {
 	kvm_inject_gp(vcpu);
 	return KVM_RESUME_GUEST;
+}
+
+/* Nothing happens, even for a guest that was not told of MONITOR and MWAIT: api.rst KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS. */
+int kvm_handle_mwait(struct kvm_vcpu *vcpu)
+{
+	bool quirk = !(vcpu->kvm->caps.disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS);
+
+	return quirk || kvm_guest_has_mwait(vcpu) ? skip(vcpu) : kvm_handle_ud(vcpu);
 }
 
 int kvm_handle_halt(struct kvm_vcpu *vcpu)
@@ -165,6 +175,8 @@ int kvm_handle_exception(struct kvm_vcpu *vcpu, u8 vector, bool has_error, u32 e
 {
 	if (kvm_debug_intercept(vcpu, vector, payload))
 		return KVM_EXIT_TO_USER;
+	if (vector == VECTOR_UD)
+		return kvm_handle_undefined(vcpu);
 	if (has_error)
 		kvm_queue_exception_error(vcpu, vector, error);
 	else

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* VMCALL and VMMCALL: the kernel's Documentation/virt/kvm/x86/hypercalls.rst. */
+#include <sched.h>
 #include <time.h>
 
 #include "kvm/irqchip.h"
@@ -55,6 +56,15 @@ static u64 send_ipi(struct kvm_vcpu *vcpu, const struct hypercall *h)
 	return count;
 }
 
+/* The caller waits for the vCPU with APIC id a0, which may not be running: let it, or whoever is ready, go first. */
+static u64 sched_yield_to(struct kvm_vcpu *vcpu, const struct hypercall *h)
+{
+	if (!kvm_guest_has_feature(vcpu, KVM_FEATURE_PV_SCHED_YIELD))
+		return -KVM_ENOSYS;
+	sched_yield();
+	return 0;
+}
+
 /* Wall clock and TSC at one moment. Not under virtual time, whose guests must not see the host's clock. */
 static u64 clock_pairing(struct kvm_vcpu *vcpu, const struct hypercall *h)
 {
@@ -78,6 +88,7 @@ static const struct {
 	{ KVM_HC_KICK_CPU, kick_cpu },
 	{ KVM_HC_CLOCK_PAIRING, clock_pairing },
 	{ KVM_HC_SEND_IPI, send_ipi },
+	{ KVM_HC_SCHED_YIELD, sched_yield_to },
 };
 
 static int finish(struct kvm_vcpu *vcpu, u64 result)

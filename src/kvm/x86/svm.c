@@ -79,8 +79,8 @@ static const struct {
 	{ SVM_EXIT_INVLPG, kvm_handle_nop },
 	{ SVM_EXIT_PAUSE, kvm_handle_nop },
 	{ SVM_EXIT_RDPMC, kvm_handle_gp },
-	{ SVM_EXIT_MONITOR, kvm_handle_ud },
-	{ SVM_EXIT_MWAIT, kvm_handle_ud },
+	{ SVM_EXIT_MONITOR, kvm_handle_mwait },
+	{ SVM_EXIT_MWAIT, kvm_handle_mwait },
 };
 
 int kvm_svm_handle_exit(struct kvm_vcpu *vcpu)

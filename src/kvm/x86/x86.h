@@ -44,8 +44,11 @@ int kvm_handle_triple_fault(struct kvm_vcpu *vcpu);
 int kvm_handle_exception(struct kvm_vcpu *vcpu, u8 vector, bool has_error, u32 error, u64 payload);
 int kvm_handle_nop(struct kvm_vcpu *vcpu); /* skip the instruction */
 int kvm_handle_window(struct kvm_vcpu *vcpu);
+int kvm_handle_mwait(struct kvm_vcpu *vcpu);
 int kvm_handle_ud(struct kvm_vcpu *vcpu);
 int kvm_handle_gp(struct kvm_vcpu *vcpu);
+/* #UD: the guest's own, but for what Linux's instruction emulator serves (fix_hypercall.c). */
+int kvm_handle_undefined(struct kvm_vcpu *vcpu);
 int kvm_handle_stage2(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code);
 int kvm_unexpected_exit(struct kvm_vcpu *vcpu, u64 reason);
 int kvm_fail_entry(struct kvm_vcpu *vcpu, u64 reason);
