@@ -282,7 +282,7 @@ static void write_rsdp(uint8_t *rsdp, uint32_t xsdt)
 	rsdp[32] = checksum(rsdp, HEADER_SIZE);
 }
 
-int acpi_write(const struct guest_memory *mem, const struct acpi_config *config)
+int acpi_write( struct guest_memory *mem, const struct acpi_config *config)
 {
 	struct writer w = {
 		.base = LAYOUT_ACPI,
@@ -299,5 +299,5 @@ int acpi_write(const struct guest_memory *mem, const struct acpi_config *config)
 	tables[1] = write_madt(&w, config);
 	tables[2] = write_mcfg(&w);
 	write_rsdp(w.out.data, write_xsdt(&w, tables, 3));
-	return w.out.overflow ? -ENOSPC : 0;
+	return w.out.overflow || !memory_place(mem, LAYOUT_ACPI, w.out.used) ? -ENOSPC : 0;
 }

@@ -12,4 +12,4 @@ struct acpi_config {
 };
 
 /* 0, or -ENOSPC when the tables do not fit below 1 MiB. */
-int acpi_write(const struct guest_memory *mem, const struct acpi_config *config);
+int acpi_write( struct guest_memory *mem, const struct acpi_config *config);

@@ -102,7 +102,7 @@ static int choose_address(const struct guest_memory *mem, const struct header *h
 			 (unsigned long long)h->init_size >> 10, (unsigned long long)*address);
 }
 
-int bzimage_place(const struct guest_memory *mem, const uint8_t *image, size_t size, struct boot_image *out,
+int bzimage_place( struct guest_memory *mem, const uint8_t *image, size_t size, struct boot_image *out,
 		  struct boot_error *error)
 {
 	struct header h = {};
@@ -115,7 +115,7 @@ int bzimage_place(const struct guest_memory *mem, const uint8_t *image, size_t s
 		err = choose_address(mem, &h, &address, error);
 	if (err)
 		return err;
-	memcpy(memory_at(mem, address, h.payload_size), image + h.setup_size, h.payload_size);
+	memcpy(memory_place(mem, address, h.payload_size), image + h.setup_size, h.payload_size);
 
 	/* The header ends where its first instruction, a short jump, goes to. */
 	setup_end = HDR_MAGIC + image[HDR_JUMP];

@@ -39,7 +39,7 @@ static uint64_t pvh_entry(Elf *elf, const GElf_Phdr *segment)
 	return 0;
 }
 
-static int place_segment(const struct guest_memory *mem, const uint8_t *image, size_t size, const GElf_Phdr *segment,
+static int place_segment( struct guest_memory *mem, const uint8_t *image, size_t size, const GElf_Phdr *segment,
 			 struct boot_error *error)
 {
 	unsigned long long at = segment->p_paddr, needed = segment->p_memsz;
@@ -51,7 +51,7 @@ static int place_segment(const struct guest_memory *mem, const uint8_t *image, s
 	if (segment->p_filesz > segment->p_memsz)
 		return boot_fail(error, "kernel's segment at %#llx is larger in the file than in memory", at);
 	to = at >= LAYOUT_HIGH_MEMORY ? memory_at(mem, at, needed) : NULL;
-	if (!to)
+	if (!to || !memory_place(mem, at, segment->p_filesz))
 		return boot_fail(error, "kernel's segment of %llu bytes at %#llx is not in the guest's memory", needed, at);
 	memcpy(to, image + segment->p_offset, segment->p_filesz);
 	memset((uint8_t *)to + segment->p_filesz, 0, segment->p_memsz - segment->p_filesz);
@@ -66,7 +66,7 @@ static uint64_t physical_entry(uint64_t entry, const GElf_Phdr *segment)
 	return 0;
 }
 
-static int place_segments(Elf *elf, const struct guest_memory *mem, const uint8_t *image, size_t size, uint64_t elf_entry,
+static int place_segments(Elf *elf, struct guest_memory *mem, const uint8_t *image, size_t size, uint64_t elf_entry,
 			  struct boot_image *out, struct boot_error *error)
 {
 	uint64_t pvh = 0, plain = elf_entry;
@@ -100,7 +100,7 @@ static int place_segments(Elf *elf, const struct guest_memory *mem, const uint8_
 	return 0;
 }
 
-int elf_place(const struct guest_memory *mem, const uint8_t *image, size_t size, struct boot_image *out,
+int elf_place( struct guest_memory *mem, const uint8_t *image, size_t size, struct boot_image *out,
 	      struct boot_error *error)
 {
 	GElf_Ehdr header;

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-void firmware_write(const struct guest_memory *mem)
+void firmware_write(struct guest_memory *mem)
 {
 	static const uint8_t code[] = {
 		0xb0, RESET_VALUE,			       /* mov al, RESET_VALUE */
@@ -19,5 +19,5 @@ void firmware_write(const struct guest_memory *mem)
 		0xeb, 0xfd,				       /* jmp to the hlt */
 	};
 
-	memcpy(memory_at(mem, LAYOUT_RESET_VECTOR, sizeof(code)), code, sizeof(code));
+	memcpy(memory_place(mem, LAYOUT_RESET_VECTOR, sizeof(code)), code, sizeof(code));
 }

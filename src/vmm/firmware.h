@@ -4,4 +4,4 @@
 
 #include "vmm/memory.h"
 
-void firmware_write(const struct guest_memory *mem);
+void firmware_write(struct guest_memory *mem);

@@ -10,8 +10,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define PAGE 4096ull
-
 /* struct boot_params (Documentation/arch/x86/zero-page.rst) by offset */
 enum {
 	ZP_ACPI_RSDP_ADDR = 0x070,
@@ -43,7 +41,7 @@ int boot_fail(struct boot_error *error, const char *fmt, ...)
 	return -EINVAL;
 }
 
-static int place_cmdline(const struct guest_memory *mem, const char *cmdline, uint64_t max, struct boot_error *error)
+static int place_cmdline(struct guest_memory *mem, const char *cmdline, uint64_t max, struct boot_error *error)
 {
 	size_t length = strlen(cmdline);
 
@@ -52,12 +50,12 @@ static int place_cmdline(const struct guest_memory *mem, const char *cmdline, ui
 	if (length > max)
 		return boot_fail(error, "the command line has %zu characters, this kernel takes %llu", length,
 				 (unsigned long long)max);
-	memcpy(memory_at(mem, LAYOUT_CMDLINE, length + 1), cmdline, length + 1);
+	memcpy(memory_place(mem, LAYOUT_CMDLINE, length + 1), cmdline, length + 1);
 	return 0;
 }
 
 /* As high as allowed, so that it stays clear of the decompressed kernel. */
-static int place_initrd(const struct guest_memory *mem, const struct boot_source *source, const struct boot_image *image,
+static int place_initrd(struct guest_memory *mem, const struct boot_source *source, const struct boot_image *image,
 			uint64_t *address, struct boot_error *error)
 {
 	uint64_t end = memory_low_end(mem);
@@ -69,9 +67,9 @@ static int place_initrd(const struct guest_memory *mem, const struct boot_source
 	if (image->initrd_max < end)
 		end = image->initrd_max + 1;
 	if (source->initrd_size <= end) {
-		*address = (end - source->initrd_size) & ~(PAGE - 1);
+		*address = (end - source->initrd_size) & ~(MEMORY_PAGE - 1);
 		if (*address >= image->end)
-			to = memory_at(mem, *address, source->initrd_size);
+			to = memory_place(mem, *address, source->initrd_size);
 	}
 	if (!to)
 		return boot_fail(error, "initrd of %zu bytes does not fit between the kernel's end at %#llx and %#llx",
@@ -80,13 +78,13 @@ static int place_initrd(const struct guest_memory *mem, const struct boot_source
 	return 0;
 }
 
-static void write_zero_page(const struct guest_memory *mem, const struct boot_image *image, uint64_t initrd, size_t initrd_size)
+static void write_zero_page(struct guest_memory *mem, const struct boot_image *image, uint64_t initrd, size_t initrd_size)
 {
-	uint8_t *zp = memory_at(mem, LAYOUT_ZERO_PAGE, PAGE);
+	uint8_t *zp = memory_place(mem, LAYOUT_ZERO_PAGE, MEMORY_PAGE);
 	struct e820_range map[E820_MAX];
 	unsigned int n = memory_map(mem, map);
 
-	memset(zp, 0, PAGE);
+	memset(zp, 0, MEMORY_PAGE);
 	if (image->setup)
 		memcpy(zp + ZP_SETUP_HEADER, image->setup, image->setup_size);
 	put16(zp + ZP_BOOT_FLAG, 0xaa55);
@@ -110,14 +108,14 @@ static void write_zero_page(const struct guest_memory *mem, const struct boot_im
 }
 
 /* struct hvm_start_info, version 1, with its module list and memory map behind it */
-static void write_pvh_info(const struct guest_memory *mem, uint64_t initrd, size_t initrd_size)
+static void write_pvh_info(struct guest_memory *mem, uint64_t initrd, size_t initrd_size)
 {
 	enum { MODULES = 0x40, MAP = 0x80, MAP_ENTRY_SIZE = 24 };
-	uint8_t *info = memory_at(mem, LAYOUT_PVH_INFO, PAGE);
+	uint8_t *info = memory_place(mem, LAYOUT_PVH_INFO, MEMORY_PAGE);
 	struct e820_range map[E820_MAX];
 	unsigned int n = memory_map(mem, map);
 
-	memset(info, 0, PAGE);
+	memset(info, 0, MEMORY_PAGE);
 	put32(info, 0x336ec578); /* magic */
 	put32(info + 4, 1);	 /* version */
 	put32(info + 12, initrd ? 1 : 0);
@@ -137,7 +135,7 @@ static void write_pvh_info(const struct guest_memory *mem, uint64_t initrd, size
 	}
 }
 
-int loader_load(const struct guest_memory *mem, const struct boot_source *source, struct boot_entry *entry,
+int loader_load(struct guest_memory *mem, const struct boot_source *source, struct boot_entry *entry,
 		struct boot_error *error)
 {
 	struct boot_image image;

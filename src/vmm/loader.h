@@ -45,13 +45,13 @@ struct boot_error {
 int boot_fail(struct boot_error *error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* 0, or -EINVAL and the reason. */
-int loader_load(const struct guest_memory *mem, const struct boot_source *source, struct boot_entry *entry,
+int loader_load(struct guest_memory *mem, const struct boot_source *source, struct boot_entry *entry,
 		struct boot_error *error);
 
 /* One per format, in bzimage.c and elf.c. */
 bool bzimage_probe(const uint8_t *image, size_t size);
-int bzimage_place(const struct guest_memory *mem, const uint8_t *image, size_t size, struct boot_image *out,
+int bzimage_place( struct guest_memory *mem, const uint8_t *image, size_t size, struct boot_image *out,
 		  struct boot_error *error);
 bool elf_probe(const uint8_t *image, size_t size);
-int elf_place(const struct guest_memory *mem, const uint8_t *image, size_t size, struct boot_image *out,
+int elf_place( struct guest_memory *mem, const uint8_t *image, size_t size, struct boot_image *out,
 	      struct boot_error *error);

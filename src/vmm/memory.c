@@ -5,6 +5,7 @@
 #include "vmm/layout.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 int memory_create(struct guest_memory *mem, uint64_t size, void *hint)
@@ -51,6 +52,36 @@ void *memory_at(const struct guest_memory *mem, uint64_t gpa, uint64_t size)
 	struct iovec prefix = memory_prefix(mem, gpa, size);
 
 	return prefix.iov_base && prefix.iov_len == size ? prefix.iov_base : NULL;
+}
+
+/* The ranges that the new one meets become one with it. */
+static bool remember(struct guest_memory *mem, uint64_t start, uint64_t end)
+{
+	unsigned int first = 0, last;
+
+	while (first < mem->nr_placed && mem->placed[first].start + mem->placed[first].size < start)
+		first++;
+	for (last = first; last < mem->nr_placed && mem->placed[last].start <= end; last++) {
+		const struct memory_range *met = &mem->placed[last];
+
+		start = met->start < start ? met->start : start;
+		end = met->start + met->size > end ? met->start + met->size : end;
+	}
+	if (last == first && mem->nr_placed == MEMORY_MAX_PLACED)
+		return false;
+	memmove(&mem->placed[first + 1], &mem->placed[last], (mem->nr_placed - last) * sizeof(mem->placed[0]));
+	mem->placed[first] = (struct memory_range){ start, end - start };
+	mem->nr_placed += 1 - (last - first);
+	return true;
+}
+
+void *memory_place(struct guest_memory *mem, uint64_t gpa, uint64_t size)
+{
+	void *host = memory_at(mem, gpa, size);
+
+	if (!host || !size)
+		return host;
+	return remember(mem, gpa & ~(MEMORY_PAGE - 1), (gpa + size + MEMORY_PAGE - 1) & ~(MEMORY_PAGE - 1)) ? host : NULL;
 }
 
 uint64_t memory_low_end(const struct guest_memory *mem)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#define MEMORY_PAGE	  4096ull
 #define MEMORY_LOW_LIMIT  0xc0000000ull /* RAM below, the PCI window from here */
 #define MEMORY_HIGH_START 0x100000000ull
 
@@ -25,9 +26,18 @@ struct memory_region {
 	uint8_t *host;
 };
 
+/* An ELF kernel's 128 segments and what the loader adds. */
+#define MEMORY_MAX_PLACED 144
+struct memory_range {
+	uint64_t start, size;
+};
+
 struct guest_memory {
 	struct memory_region region[2];
 	unsigned int nr_regions;
+	/* The pages that the guest is to find filled when it starts, in order and apart from each other. */
+	struct memory_range placed[MEMORY_MAX_PLACED];
+	unsigned int nr_placed;
 	uint8_t *host;
 	uint64_t size;
 };
@@ -38,6 +48,8 @@ void memory_destroy(struct guest_memory *mem);
 
 /* Host address of [gpa, gpa + size), or NULL if any byte of it is not RAM in one region. */
 void *memory_at(const struct guest_memory *mem, uint64_t gpa, uint64_t size);
+/* As memory_at(), before the guest runs, for what it is to find there; NULL also when there are too many places. */
+void *memory_place(struct guest_memory *mem, uint64_t gpa, uint64_t size);
 /* The longest prefix of [gpa, gpa + size) that is contiguous RAM; an empty iovec if there is none. */
 struct iovec memory_prefix(const struct guest_memory *mem, uint64_t gpa, uint64_t size);
 uint64_t memory_low_end(const struct guest_memory *mem);

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/acpi.h"
 #include "vmm/bytes.h"
+#include "vmm/firmware.h"
 #include "vmm/layout.h"
 #include "vmm/loader.h"
 #include "vmm/vmm.h"
@@ -81,6 +83,56 @@ static void bzimage_is_placed(void **state)
 	assert_int_equal(get32(zp + 0x21c), 5000);
 	assert_string_equal(memory_at(&mem, get32(zp + 0x228), 14), "console=ttyS0");
 	assert_int_equal(get64(zp + 0x70), LAYOUT_ACPI);
+	memory_destroy(&mem);
+}
+
+static bool is_placed(const struct guest_memory *mem, uint64_t gpa, uint64_t size)
+{
+	for (unsigned int i = 0; i < mem->nr_placed; i++)
+		if (gpa >= mem->placed[i].start && gpa + size <= mem->placed[i].start + mem->placed[i].size)
+			return true;
+	return false;
+}
+
+/* Every page that holds anything is on the list, and no other. */
+static void what_was_loaded_is_remembered(void **state)
+{
+	static const uint8_t empty[MEMORY_PAGE];
+	uint8_t image[IMAGE_SIZE];
+	struct guest_memory mem;
+	struct boot_entry entry;
+
+	make_bzimage(image);
+	assert_string_equal(load(image, sizeof(image), "console=ttyS0", 5000, 64 * MIB, &mem, &entry), "");
+	memset(memory_place(&mem, 64 * MIB - 8192, 5000), 1, 5000); /* the initrd, whose bytes are 0 */
+	assert_int_equal(acpi_write(&mem, &(struct acpi_config){ .cpus = 4 }), 0);
+	firmware_write(&mem);
+	for (uint64_t gpa = 0; gpa < mem.size; gpa += MEMORY_PAGE)
+		assert_int_equal(is_placed(&mem, gpa, MEMORY_PAGE),
+				 !!memcmp(memory_at(&mem, gpa, MEMORY_PAGE), empty, MEMORY_PAGE));
+	memory_destroy(&mem);
+}
+
+static void places_are_in_order_and_apart(void **state)
+{
+	static const struct memory_range places[] = {
+		{ 0x9800, 1 }, { 0x3000, 0x1000 }, { 0x5fff, 2 }, { 0x3fff, 1 }, { 0x7000, 0x1001 }, { 0x20000, 0 }, { 0x4000, 0x1000 },
+	};
+	struct guest_memory mem;
+
+	assert_int_equal(memory_create(&mem, 2 * MIB, NULL), 0);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		assert_non_null(memory_place(&mem, places[i].start, places[i].size));
+	assert_null(memory_place(&mem, 2 * MIB - 1, 2));
+	assert_int_equal(mem.nr_placed, 1);
+	assert_int_equal(mem.placed[0].start, 0x3000);
+	assert_int_equal(mem.placed[0].size, 0x7000);
+	for (unsigned int i = 1; i < MEMORY_MAX_PLACED; i++)
+		assert_non_null(memory_place(&mem, 2 * MIB - i * 2 * MEMORY_PAGE, 1));
+	assert_null(memory_place(&mem, 0x20000, 1));
+	assert_int_equal(mem.nr_placed, MEMORY_MAX_PLACED);
+	for (unsigned int i = 1; i < mem.nr_placed; i++)
+		assert_true(mem.placed[i - 1].start + mem.placed[i - 1].size < mem.placed[i].start);
 	memory_destroy(&mem);
 }
 
@@ -301,6 +353,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bzimage_is_placed),
+		cmocka_unit_test(what_was_loaded_is_remembered),
+		cmocka_unit_test(places_are_in_order_and_apart),
 		cmocka_unit_test(bzimage_moves_when_memory_is_small),
 		cmocka_unit_test(bad_headers_are_refused),
 		cmocka_unit_test(wild_addresses_do_no_harm),
