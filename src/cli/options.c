@@ -2,6 +2,8 @@
 /* Parsing the command line of `softcvm run`. */
 #include "cli/options.h"
 
+#include "vmm/vm_type.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -12,7 +14,7 @@
 #define MIB (1ull << 20)
 
 enum option_id {
-	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_PLATFORM, OPT_PHYS_BITS, OPT_KVM_COMPAT,
+	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_VM_TYPE, OPT_PLATFORM, OPT_PHYS_BITS, OPT_KVM_COMPAT,
 	OPT_NO_SLOT_IS_MMIO, OPT_IRQCHIP,
 	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_GDB, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
 };
@@ -27,6 +29,7 @@ static const struct option long_options[] = {
 	{ "smp", required_argument, NULL, OPT_SMP },
 	{ "cpus", required_argument, NULL, OPT_SMP },
 	{ "disk", required_argument, NULL, OPT_DISK },
+	{ "vm-type", required_argument, NULL, OPT_VM_TYPE },
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
 	{ "phys-bits", required_argument, NULL, OPT_PHYS_BITS },
 	{ "kvm-compat", required_argument, NULL, OPT_KVM_COMPAT },
@@ -55,6 +58,7 @@ static const char help_text[] =
 	"  -m, --memory SIZE        guest memory: 512M, 2G, a number is MiB (default: 512M)\n"
 	"  -c, --smp N              processors (default: 1)\n"
 	"  -d, --disk FILE[,ro]     raw image as virtio disk; may be repeated\n"
+	"      --vm-type TYPE       default, or sw-protected: all RAM is private (default: default)\n"
 	"      --platform NAME      intel or amd (default: the host's)\n"
 	"      --phys-bits N        guest-physical address bits, 36 to 52\n"
 	"      --kvm-compat VERSION 7.2 or 6.12: the kernel whose KVM this is, where they differ (default: 7.2)\n"
@@ -164,6 +168,18 @@ static bool parse_choice(const char *option, const char *text, const char *first
 	return *is_second || !strcmp(text, first) || fail("%s: '%s' is neither %s nor %s", option, text, first, second);
 }
 
+static bool parse_vm_type(const char *text, struct vmm_config *vmm)
+{
+	char names[100] = "";
+
+	vmm->type = vm_type_find(text);
+	if (vmm->type)
+		return true;
+	for (const struct vm_type *const *t = vm_types; *t; t++)
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", t == vm_types ? "" : ", ", (*t)->name);
+	return fail("--vm-type: '%s' is none of %s", text, names);
+}
+
 static bool parse_platform(const char *text, struct softcvm_config *config)
 {
 	bool amd;
@@ -204,6 +220,8 @@ static bool set_option(int id, char *value, struct run_options *o)
 		return parse_count("--smp", value, 1, VMM_MAX_CPUS, &vmm->cpus);
 	case 'd': case OPT_DISK:
 		return parse_disk(value, vmm);
+	case OPT_VM_TYPE:
+		return parse_vm_type(value, vmm);
 	case OPT_PLATFORM:
 		return parse_platform(value, &vmm->softcvm);
 	case OPT_PHYS_BITS:
@@ -256,7 +274,7 @@ static bool check(const struct run_options *o)
 		return fail("--trace-events needs --trace");
 	if (vmm->initrd && !vmm->kernel)
 		return fail("--initrd needs --kernel");
-	return true;
+	return !vmm->type->check || !vmm->type->check(vmm);
 }
 
 enum options_result options_parse(int argc, char **argv, struct run_options *out)
@@ -264,7 +282,7 @@ enum options_result options_parse(int argc, char **argv, struct run_options *out
 	static char name[] = "softcvm run";
 	int id;
 
-	*out = (struct run_options){ .vmm.memory_size = 512 * MIB, .vmm.cpus = 1 };
+	*out = (struct run_options){ .vmm.type = &vm_type_default, .vmm.memory_size = 512 * MIB, .vmm.cpus = 1 };
 	argv[0] = name; /* what getopt begins its messages with */
 	while ((id = getopt_long(argc, argv, "k:i:p:m:c:d:h", long_options, NULL)) != -1) {
 		if (id == 'h' || id == OPT_HELP) {

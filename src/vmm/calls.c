@@ -15,6 +15,7 @@ const struct kvm_calls kvm_calls_softcvm = {
 	.mmap = softcvm_mmap,
 	.munmap = softcvm_munmap,
 	.close = softcvm_close,
+	.fallocate = softcvm_fallocate,
 	.memory_written = softcvm_memory_written,
 	.time_ns = softcvm_time_ns,
 };
@@ -38,6 +39,11 @@ static int host_close(int fd)
 	return close(fd) ? -errno : 0;
 }
 
+static int host_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	return fallocate(fd, mode, offset, length) ? -errno : 0;
+}
+
 /* A real processor keeps its instruction cache coherent with every write. */
 static void host_memory_written(int vm_fd, const void *start, size_t length)
 {
@@ -57,6 +63,7 @@ const struct kvm_calls kvm_calls_host = {
 	.mmap = mmap,
 	.munmap = munmap,
 	.close = host_close,
+	.fallocate = host_fallocate,
 	.memory_written = host_memory_written,
 	.time_ns = host_time_ns,
 };

@@ -13,6 +13,7 @@ struct kvm_calls {
 	void *(*mmap)(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 	int (*munmap)(void *addr, size_t length);
 	int (*close)(int fd);
+	int (*fallocate)(int fd, int mode, off_t offset, off_t length);
 	void (*memory_written)(int vm_fd, const void *start, size_t length);
 	uint64_t (*time_ns)(int vm_fd);
 };

@@ -79,6 +79,9 @@ static void set_entry(struct kvm_cpuid_entry2 *e, const struct vcpu *vcpu, bool 
 	unsigned int cpus = vcpu->vm->config->cpus;
 
 	switch (e->function) {
+	case KVM_CPUID_FEATURES:
+		e->eax = (e->eax & ~vcpu->vm->config->type->kvm_features_withheld) | vcpu->vm->config->type->kvm_features_added;
+		break;
 	case 1:
 		e->ebx = (e->ebx & 0xffff) | vcpu->index << 24 | cpus << 16;
 		e->ecx |= LEAF1_ECX_HYPERVISOR | (tsc_deadline ? LEAF1_ECX_TSC_DEADLINE : 0);

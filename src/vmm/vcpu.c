@@ -111,6 +111,34 @@ static void internal_error(struct vcpu *vcpu)
 	vm_end(vcpu->vm, VM_INTERNAL_ERROR, vcpu->index);
 }
 
+#define MAP_GPA_RANGE_ENCRYPTED (1u << 4) /* Documentation/virt/kvm/x86/hypercalls.rst */
+#define HYPERCALL_UNKNOWN	((uint64_t)-1000)
+
+/* Whether the operation is done, or refused as the guest is told; otherwise it has failed and said so. */
+static bool is_answer(int err)
+{
+	return !err || err == -EINVAL;
+}
+
+static void handle_hypercall(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	const struct vm_type *type = vcpu->vm->config->type;
+	uint64_t pages = run->hypercall.args[1];
+	int err = -EINVAL;
+
+	if (run->hypercall.nr != KVM_HC_MAP_GPA_RANGE || !type->convert) {
+		run->hypercall.ret = HYPERCALL_UNKNOWN;
+		return;
+	}
+	if (pages <= UINT64_MAX / MEMORY_PAGE)
+		err = type->convert(vcpu->vm, run->hypercall.args[0], pages * MEMORY_PAGE,
+				    run->hypercall.args[2] & MAP_GPA_RANGE_ENCRYPTED);
+	run->hypercall.ret = err ? type->conversion_refused : 0;
+	if (!is_answer(err))
+		vm_end(vcpu->vm, VM_INTERNAL_ERROR, vcpu->index);
+}
+
 static void handle_exit(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -135,8 +163,8 @@ static void handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_SYSTEM_EVENT:
 		handle_system_event(vcpu);
 		break;
-	case KVM_EXIT_HYPERCALL: /* none is enabled: what is not known answers KVM_ENOSYS */
-		run->hypercall.ret = (uint64_t)-1000;
+	case KVM_EXIT_HYPERCALL:
+		handle_hypercall(vcpu);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		internal_error(vcpu);
@@ -152,17 +180,31 @@ static void handle_exit(struct vcpu *vcpu)
 	}
 }
 
+static void memory_fault(struct vcpu *vcpu, bool poisoned)
+{
+	const struct kvm_run *run = vcpu->run;
+	bool is_private = run->memory_fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE;
+	int err = -EINVAL;
+
+	if (vcpu->vm->config->type->memory_fault && !poisoned && !(run->memory_fault.flags & ~KVM_MEMORY_EXIT_FLAG_PRIVATE))
+		err = vcpu->vm->config->type->memory_fault(vcpu->vm, run->memory_fault.gpa, run->memory_fault.size, is_private);
+	if (!err)
+		return;
+	if (is_answer(err))
+		vmm_error("vCPU %u: the guest used %s memory at %#llx (%llu bytes), which %s", vcpu->index,
+			  is_private ? "private" : "shared", (unsigned long long)run->memory_fault.gpa,
+			  (unsigned long long)run->memory_fault.size, poisoned ? "is broken" : "it does not have");
+	vm_end(vcpu->vm, VM_INTERNAL_ERROR, vcpu->index);
+}
+
 /* KVM_RUN failed: with a memory fault the exit tells where (api.rst KVM_EXIT_MEMORY_FAULT). */
 static void run_failed(struct vcpu *vcpu, int err)
 {
-	const struct kvm_run *run = vcpu->run;
-
-	if ((err == -EFAULT || err == -EHWPOISON) && run->exit_reason == KVM_EXIT_MEMORY_FAULT)
-		vmm_error("vCPU %u: the guest used %s memory at %#llx (%llu bytes), which it does not have", vcpu->index,
-			  run->memory_fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE ? "private" : "shared",
-			  (unsigned long long)run->memory_fault.gpa, (unsigned long long)run->memory_fault.size);
-	else
-		vmm_error("vCPU %u: KVM_RUN: %s", vcpu->index, strerror(-err));
+	if ((err == -EFAULT || err == -EHWPOISON) && vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT) {
+		memory_fault(vcpu, err == -EHWPOISON);
+		return;
+	}
+	vmm_error("vCPU %u: KVM_RUN: %s", vcpu->index, strerror(-err));
 	vm_end(vcpu->vm, VM_INTERNAL_ERROR, vcpu->index);
 }
 

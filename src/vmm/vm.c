@@ -38,9 +38,10 @@ static int open_kvm(struct vm *vm)
 		vmm_error("KVM API version is %d, not %d", version, KVM_API_VERSION);
 		return -ENOTSUP;
 	}
-	vm->fd = kvm_call_number(vm->calls, vm->kvm_fd, KVM_CREATE_VM, 0);
+	vm->fd = kvm_call_number(vm->calls, vm->kvm_fd, KVM_CREATE_VM, vm->config->type->kvm_type);
 	if (vm->fd < 0) {
-		vmm_error("KVM_CREATE_VM: %s", strerror(-vm->fd));
+		vmm_error("KVM does not make a VM of type %s (KVM_CREATE_VM %lu: %s)", vm->config->type->name,
+			  vm->config->type->kvm_type, strerror(-vm->fd));
 		return vm->fd;
 	}
 	vm->run_size = (size_t)kvm_call_number(vm->calls, vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -52,33 +53,21 @@ static uint64_t guest_clock(void *opaque)
 	return vm_time_ns(opaque);
 }
 
+void *vm_memory_hint(const struct vm *vm, size_t below)
+{
+	return vm_synchronous(vm) ? (void *)(VIRTUAL_TIME_MEMORY - below) : NULL;
+}
+
 static int add_memory(struct vm *vm)
 {
-	int err = memory_create(&vm->memory, vm->config->memory_size,
-				vm_synchronous(vm) ? (void *)VIRTUAL_TIME_MEMORY : NULL);
+	int err = memory_create(&vm->memory, vm->config->memory_size, vm_memory_hint(vm, 0));
 
 	if (err) {
 		vmm_error("cannot get %llu MiB of guest memory: %s", (unsigned long long)vm->config->memory_size >> 20,
 			  strerror(-err));
 		return err;
 	}
-	for (unsigned int i = 0; i < vm->memory.nr_regions; i++) {
-		const struct memory_region *r = &vm->memory.region[i];
-		struct kvm_userspace_memory_region slot = {
-			.slot = i,
-			.guest_phys_addr = r->start,
-			.memory_size = r->size,
-			.userspace_addr = (uintptr_t)r->host,
-		};
-
-		err = vm->calls->ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot);
-		if (err) {
-			vmm_error("KVM does not take %llu MiB of memory: %s", (unsigned long long)vm->config->memory_size >> 20,
-				  strerror(-err));
-			return err;
-		}
-	}
-	return 0;
+	return vm->config->type->add_memory(vm);
 }
 
 static int add_virtio(struct vm *vm, struct virtio_device *device)
@@ -89,14 +78,10 @@ static int add_virtio(struct vm *vm, struct virtio_device *device)
 	return 0;
 }
 
-static int add_devices(struct vm *vm)
+static int add_virtio_devices(struct vm *vm)
 {
-	int err = console_create(vm, &vm->console);
+	int err = 0;
 
-	if (!err)
-		err = legacy_create(vm, &vm->legacy);
-	if (!err)
-		err = pci_create(vm, &vm->pci);
 	for (unsigned int i = 0; !err && i < vm->config->nr_disks; i++)
 		err = add_virtio(vm, virtio_blk_create(vm, &vm->config->disks[i], i));
 	if (!err)
@@ -106,13 +91,26 @@ static int add_devices(struct vm *vm)
 	return err;
 }
 
+static int add_devices(struct vm *vm)
+{
+	int err = console_create(vm, &vm->console);
+
+	if (!err)
+		err = legacy_create(vm, &vm->legacy);
+	if (!err)
+		err = pci_create(vm, &vm->pci);
+	if (!err && vm->config->type->dma)
+		err = add_virtio_devices(vm);
+	return err;
+}
+
 static int add_vcpus(struct vm *vm)
 {
 	int err = 0;
 
 	for (unsigned int i = 0; !err && i < vm->config->cpus; i++)
 		err = vcpu_create(vm, i);
-	return err ? err : vcpu_set_boot_registers(&vm->vcpu[0], &vm->boot);
+	return err;
 }
 
 int vm_create(struct vm *vm, const struct vmm_config *config)
@@ -148,6 +146,8 @@ int vm_start(struct vm *vm)
 	}
 	firmware_write(&vm->memory);
 	err = add_vcpus(vm);
+	if (!err)
+		err = vm->config->type->start(vm);
 	for (unsigned int i = 0; !err && i < vm->nr_virtio; i++)
 		err = virtio_start(vm->virtio[i]);
 	for (unsigned int i = 0; !err && i < vm->nr_vcpus; i++)
@@ -190,6 +190,8 @@ void vm_destroy(struct vm *vm)
 		vm->calls->close(vm->fd);
 	if (vm->kvm_fd >= 0)
 		vm->calls->close(vm->kvm_fd);
+	if (vm->config->type->remove_memory)
+		vm->config->type->remove_memory(vm);
 	memory_destroy(&vm->memory);
 	if (vm->end_event >= 0)
 		close(vm->end_event);

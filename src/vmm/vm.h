@@ -14,6 +14,7 @@
 #include "vmm/irq.h"
 #include "vmm/loader.h"
 #include "vmm/memory.h"
+#include "vmm/vm_type.h"
 #include "vmm/vmm.h"
 
 #include <pthread.h>
@@ -21,6 +22,7 @@
 struct console;
 struct legacy;
 struct pci_bus;
+struct private_memory;
 struct virtio_device;
 
 enum vm_end {
@@ -51,6 +53,8 @@ struct vm {
 	int kvm_fd, fd;
 	size_t run_size;
 	struct guest_memory memory;
+	struct private_memory *private_memory; /* NULL: the VM type has none */
+	uint8_t *first_stage;		       /* NULL: the VM type has none */
 	struct bus pio, mmio;
 	struct irq irq;
 	struct boot_entry boot;
@@ -83,6 +87,8 @@ void vm_request_reset(struct vm *vm);
 
 /* A device wrote guest memory. */
 void vm_memory_written(const struct vm *vm, const void *start, size_t size);
+/* Where in our address space memory of the guest should be, so that host addresses in traces are the same on virtual time. */
+void *vm_memory_hint(const struct vm *vm, size_t below);
 /* Nanoseconds that a guest may see: virtual under icount. */
 uint64_t vm_time_ns(const struct vm *vm);
 static inline bool vm_synchronous(const struct vm *vm)

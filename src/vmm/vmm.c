@@ -103,14 +103,35 @@ static void wait_for_end(struct session *s)
 	}
 }
 
-static int place(struct session *s, const struct blob *kernel, const struct blob *initrd)
+/*
+ * Without kvmclock a kernel has nobody to ask for the rate of its TSC: there is no timer to measure it against, and only Intel's
+ * processors tell it. The user's own options come later and win.
+ */
+static int make_cmdline(struct session *s, char **out)
+{
+	const char *append = s->config->append ? s->config->append : "";
+	int khz;
+
+	if (!(s->config->type->kvm_features_withheld >> KVM_FEATURE_CLOCKSOURCE & 1)) {
+		*out = strdup(append);
+		return *out ? 0 : -ENOMEM;
+	}
+	khz = kvm_call_number(s->vm.calls, s->vm.fd, KVM_GET_TSC_KHZ, 0);
+	if (khz < 0) {
+		vmm_error("KVM does not tell the rate of the TSC: %s", strerror(-khz));
+		return khz;
+	}
+	return asprintf(out, "tsc_early_khz=%d %s", khz, append) < 0 ? -ENOMEM : 0;
+}
+
+static int place(struct session *s, const struct blob *kernel, const struct blob *initrd, const char *cmdline)
 {
 	const struct boot_source source = {
 		.kernel = kernel->data,
 		.kernel_size = kernel->size,
 		.initrd = s->config->initrd ? initrd->data : NULL,
 		.initrd_size = initrd->size,
-		.cmdline = s->config->append ? s->config->append : "",
+		.cmdline = cmdline,
 	};
 	struct boot_error error;
 	int err = loader_load(&s->vm.memory, &source, &s->vm.boot, &error);
@@ -124,12 +145,16 @@ static int place(struct session *s, const struct blob *kernel, const struct blob
 static int load(struct session *s)
 {
 	struct blob kernel, initrd = {};
+	char *cmdline = NULL;
 	int err = blob_read(s->config->kernel, "kernel", KERNEL_MAX, &kernel);
 
 	if (!err && s->config->initrd)
 		err = blob_read(s->config->initrd, "initrd", s->config->memory_size, &initrd);
 	if (!err)
-		err = place(s, &kernel, &initrd);
+		err = make_cmdline(s, &cmdline);
+	if (!err)
+		err = place(s, &kernel, &initrd, cmdline);
+	free(cmdline);
 	blob_free(&kernel);
 	blob_free(&initrd);
 	return err;

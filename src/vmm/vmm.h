@@ -14,6 +14,7 @@
 #define VMM_MAX_CPUS  64
 
 struct observe_sink;
+struct vm_type;
 
 /* What vmm_run() returns, and `softcvm run` exits with. The debug-exit device adds (value << 1) | 1. */
 enum vmm_status {
@@ -32,6 +33,7 @@ struct vmm_disk {
 };
 
 struct vmm_config {
+	const struct vm_type *type; /* vm_type_find() */
 	const char *kernel, *initrd, *append; /* initrd and append may be NULL */
 	uint64_t memory_size;
 	unsigned int cpus;

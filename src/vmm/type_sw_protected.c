@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * KVM_X86_SW_PROTECTED_VM: all RAM is private. What the VMM loads stands in the shared side of its pages until the
+ * first stage has copied it and asks for them to be private. The stock kernel knows nothing of this, so that nothing of
+ * it is ever shared and no device can read its memory.
+ */
+#include "boot/first_stage.h"
+#include "vmm/first_stage.h"
+#include "vmm/private_memory.h"
+#include "vmm/report.h"
+#include "vmm/vm.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BIT(n)		 (1u << (n))
+#define SLOT_FIRST_STAGE 2
+
+static int check(const struct vmm_config *config)
+{
+	if (!config->nr_disks && !config->virtio_console)
+		return 0;
+	vmm_error("--vm-type sw-protected has no %s: all of the guest's memory is private, and a kernel that does not "
+		  "know it would "
+		  "give virtio devices buffers that they cannot see",
+		  config->nr_disks ? "--disk" : "--console virtio");
+	return -EINVAL;
+}
+
+static int add_first_stage(struct vm *vm)
+{
+	struct kvm_userspace_memory_region2 slot = {
+		.slot = SLOT_FIRST_STAGE,
+		.guest_phys_addr = FIRST_STAGE_INFO,
+		.memory_size = FIRST_STAGE_SIZE,
+		.userspace_addr = (uintptr_t)first_stage_create(vm, &first_stage_sw_protected),
+	};
+	int err;
+
+	if (!slot.userspace_addr)
+		return -ENOMEM;
+	err = vm->calls->ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION2, &slot);
+	if (err)
+		vmm_error("KVM does not take the first stage's memory: %s", strerror(-err));
+	return err;
+}
+
+static int allow_conversion(struct vm *vm)
+{
+	struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_HYPERCALL, .args[0] = 1ull << KVM_HC_MAP_GPA_RANGE};
+	int err = vm->calls->ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+
+	if (err)
+		vmm_error("KVM does not pass KVM_HC_MAP_GPA_RANGE on: %s", strerror(-err));
+	return err;
+}
+
+static int add_memory(struct vm *vm)
+{
+	int err = private_memory_create(vm);
+
+	if (!err)
+		err = add_first_stage(vm);
+	return err ? err : allow_conversion(vm);
+}
+
+static void remove_memory(struct vm *vm)
+{
+	private_memory_destroy(vm);
+	first_stage_destroy(vm);
+}
+
+/* The vCPU is as KVM makes it: at the reset vector, which is the first stage's. */
+static int start(struct vm *vm)
+{
+	int err = first_stage_describe(vm);
+
+	for (unsigned int i = 0; !err && i < vm->memory.nr_placed; i++)
+		err = private_memory_share_filled(vm, vm->memory.placed[i].start, vm->memory.placed[i].size);
+	return err;
+}
+
+/* An access is what the attribute says, so the two differed because it was being changed: the guest tries again. */
+static int memory_fault(struct vm *vm, uint64_t gpa, uint64_t size, bool is_private)
+{
+	return private_memory_has(vm, gpa, size) ? 0 : -EINVAL;
+}
+
+const struct vm_type vm_type_sw_protected = {
+	.name = "sw-protected",
+	.kvm_type = KVM_X86_SW_PROTECTED_VM,
+	/* KVM would write these to the shared side of private pages, which the guest never sees; and asynchronous page
+	 * faults are told through memory too. */
+	.kvm_features_withheld = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
+				 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) | BIT(KVM_FEATURE_ASYNC_PF) |
+				 BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) | BIT(KVM_FEATURE_ASYNC_PF_INT) |
+				 BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_TLB_FLUSH) | BIT(KVM_FEATURE_PV_EOI),
+	.kvm_features_added = BIT(KVM_FEATURE_HC_MAP_GPA_RANGE),
+	.conversion_refused = (uint64_t)-EINVAL,
+	.check = check,
+	.add_memory = add_memory,
+	.start = start,
+	.convert = private_memory_convert,
+	.memory_fault = memory_fault,
+	.remove_memory = remove_memory,
+};

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The kinds of machine that `softcvm run --vm-type` makes: one constant table each, in a file of its own (type_*.c).
+ * What differs between them for the VMM stands there and nowhere else.
+ *
+ * Operations return 0, or -errno after a message. NULL: nothing to do.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vm;
+struct vmm_config;
+
+struct vm_type {
+	const char *name;
+	unsigned long kvm_type; /* KVM_CREATE_VM */
+
+	/* Bits of CPUID 0x40000001 EAX, by number: what KVM may offer and this guest must not use, and what the VMM
+	 * itself adds. */
+	uint32_t kvm_features_withheld, kvm_features_added;
+	/* Devices read and write the guest's memory as it is. False: there is no virtio. */
+	bool dma;
+	/* hypercall.ret of a conversion that is refused */
+	uint64_t conversion_refused;
+
+	/* What this type cannot do of what was asked for. */
+	int (*check)(const struct vmm_config *config);
+	/* The VM has just been made: memory slots for vm->memory. */
+	int (*add_memory)(struct vm *vm);
+	/* The guest is loaded, the vCPUs exist: what the first KVM_RUN needs. */
+	int (*start)(struct vm *vm);
+	/* The guest asks for whole pages to become private or shared (KVM_HC_MAP_GPA_RANGE). -EINVAL without a message:
+	 * refused, the guest is told. NULL: there is no such hypercall. Any vCPU thread. */
+	int (*convert)(struct vm *vm, uint64_t gpa, uint64_t size, bool to_private);
+	/* KVM_EXIT_MEMORY_FAULT: the guest used memory as what it is not. 0: try again; -EINVAL without a message: it
+	 * cannot have that. NULL: it never can. Any vCPU thread. */
+	int (*memory_fault)(struct vm *vm, uint64_t gpa, uint64_t size, bool is_private);
+	/* After add_memory, even if that failed half-way. The VM's and the vCPUs' descriptors are closed. */
+	void (*remove_memory)(struct vm *vm);
+};
+
+extern const struct vm_type vm_type_default, vm_type_sw_protected;
+
+extern const struct vm_type *const vm_types[]; /* up to NULL */
+/* NULL: there is none of that name. */
+const struct vm_type *vm_type_find(const char *name);
