@@ -793,6 +793,56 @@ struct kvm_stats_desc {
 #define KVM_X86_SNP_VM		4
 #define KVM_X86_TDX_VM		5
 
+/* KVM_MEMORY_ENCRYPT_OP of a trust domain (Documentation/virt/kvm/x86/intel-tdx.rst): on the VM, those of a vCPU on it. */
+enum kvm_tdx_cmd_id {
+	KVM_TDX_CAPABILITIES = 0,
+	KVM_TDX_INIT_VM = 1,
+	KVM_TDX_INIT_VCPU = 2,	     /* vCPU; data: the guest's initial RCX */
+	KVM_TDX_INIT_MEM_REGION = 3, /* vCPU */
+	KVM_TDX_FINALIZE_VM = 4,
+	KVM_TDX_GET_CPUID = 5,	     /* vCPU; data: struct kvm_cpuid2 */
+};
+struct kvm_tdx_cmd {
+	uint32_t id, flags;
+	uint64_t data;
+	uint64_t hw_error; /* 0; INIT_VM and FINALIZE_VM: the completion code of a SEAMCALL that failed */
+};
+KVM_ABI_SIZE(struct kvm_tdx_cmd, 24);
+struct kvm_tdx_capabilities {
+	uint64_t supported_attrs, supported_xfam;
+	/* TDVMCALLs that KVM serves, and that it passes on to user space: what GetTdVmCallInfo tells in R11 and R12. */
+	uint64_t kernel_tdvmcallinfo_1_r11, user_tdvmcallinfo_1_r11;
+	uint64_t kernel_tdvmcallinfo_1_r12, user_tdvmcallinfo_1_r12;
+	uint64_t reserved[250];
+	struct kvm_cpuid2 cpuid; /* what may be configured */
+};
+KVM_ABI_SIZE(struct kvm_tdx_capabilities, 2056);
+struct kvm_tdx_init_vm {
+	uint64_t attributes, xfam;
+	uint64_t mrconfigid[6], mrowner[6], mrownerconfig[6];
+	uint64_t reserved[12];
+	struct kvm_cpuid2 cpuid;
+};
+KVM_ABI_SIZE(struct kvm_tdx_init_vm, 264);
+#define KVM_TDX_MEASURE_MEMORY_REGION (1u << 0)
+struct kvm_tdx_init_mem_region {
+	uint64_t source_addr, gpa, nr_pages;
+};
+KVM_ABI_SIZE(struct kvm_tdx_init_mem_region, 24);
+
+/* Sub-functions and results of TDG.VP.VMCALL that meet user space (guest-hypervisor communication interface). */
+#define TDVMCALL_GET_TD_VM_CALL_INFO	       0x10000u
+#define TDVMCALL_MAP_GPA		       0x10001u
+#define TDVMCALL_GET_QUOTE		       0x10002u
+#define TDVMCALL_REPORT_FATAL_ERROR	       0x10003u
+#define TDVMCALL_SETUP_EVENT_NOTIFY_INTERRUPT  0x10004u
+#define TDVMCALL_STATUS_SUCCESS		       0x0000000000000000ull
+#define TDVMCALL_STATUS_RETRY		       0x0000000000000001ull
+#define TDVMCALL_STATUS_INVALID_OPERAND	       0x8000000000000000ull
+#define TDVMCALL_STATUS_GPA_INUSE	       0x8000000000000001ull
+#define TDVMCALL_STATUS_ALIGN_ERROR	       0x8000000000000002ull
+#define TDVMCALL_STATUS_SUBFUNC_UNSUPPORTED    0x8000000000000003ull
+
 #define KVM_X2APIC_API_USE_32BIT_IDS		(1ull << 0)
 #define KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK	(1ull << 1)
 #define KVM_X86_DISABLE_EXITS_MWAIT  (1u << 0)
