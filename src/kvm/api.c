@@ -62,6 +62,17 @@ static long call_handler(const struct request *r, struct kvm_call *c)
 	return result;
 }
 
+/* The VM's type does not have it. */
+static bool is_refused(const struct kvm *kvm, u32 number)
+{
+	const u32 *refused = kvm ? kvm->vendor->refused_requests : NULL;
+
+	for (; refused && *refused; refused++)
+		if (*refused == number)
+			return true;
+	return false;
+}
+
 static long call_on_object(struct kvm_object *object, u32 number, struct kvm_call *c)
 {
 	const struct request *r;
@@ -80,6 +91,8 @@ static long call_on_object(struct kvm_object *object, u32 number, struct kvm_cal
 	r = find_request(object->kind, number);
 	if (!r)
 		return unknown_request(object->kind);
+	if (is_refused(c->kvm, number))
+		return -EINVAL;
 	if (!c->vcpu)
 		return call_handler(r, c);
 	pthread_mutex_lock(&c->vcpu->mutex);

@@ -34,7 +34,13 @@ static int address_spaces(const struct kvm *kvm)
 {
 	return (int)(kvm ? kvm->vendor : &kvm_vendor_plain)->address_spaces;
 }
-static int vm_types(const struct kvm *kvm) { return (int)kvm_vendor_types(); }
+static int max_vcpus(const struct kvm *kvm) { return (int)(kvm ? kvm->max_vcpus : KVM_MAX_VCPUS); }
+/* The registers of a guest with protected state are no field of kvm_run. */
+static int sync_regs(const struct kvm *kvm)
+{
+	return kvm && kvm->vendor->has_protected_state ? 0 : KVM_SYNC_X86_VALID_FIELDS;
+}
+
 static int memory_attributes(const struct kvm *kvm) { return (int)kvm_supported_attributes(kvm); }
 static int guest_memfd(const struct kvm *kvm) { return !kvm || kvm_gmem_supported(kvm); }
 
@@ -89,9 +95,9 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_XCRS, .value = 1 },
 	{ KVM_CAP_TSC_CONTROL, .value = 1 },
 	{ KVM_CAP_GET_TSC_KHZ, .value = 1 },
-	{ KVM_CAP_MAX_VCPUS, .value = KVM_MAX_VCPUS },
+	{ KVM_CAP_MAX_VCPUS, .ask = max_vcpus },
 	{ KVM_CAP_TSC_DEADLINE_TIMER, .value = 1 },
-	{ KVM_CAP_SYNC_REGS, .value = KVM_SYNC_X86_VALID_FIELDS },
+	{ KVM_CAP_SYNC_REGS, .ask = sync_regs },
 	{ KVM_CAP_KVMCLOCK_CTRL, .value = 1 },
 	{ KVM_CAP_SIGNAL_MSI, .value = 1 },
 	{ KVM_CAP_READONLY_MEM, .ask = readonly_mem },
@@ -130,8 +136,7 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_MEMORY_FAULT_INFO, .value = 1 },
 	{ KVM_CAP_MEMORY_ATTRIBUTES, .ask = memory_attributes },
 	{ KVM_CAP_GUEST_MEMFD, .ask = guest_memfd },
-	{ KVM_CAP_VM_TYPES, .ask = vm_types },
-	{ KVM_CAP_PRE_FAULT_MEMORY, .value = 1 },
+		{ KVM_CAP_PRE_FAULT_MEMORY, .value = 1 },
 	{ KVM_CAP_GUEST_MEMFD_FLAGS, .ask_version = guest_memfd_flags },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, .value = 1 },
 	{ KVM_CAP_X86_GUEST_MODE, .value = 1 },
@@ -155,6 +160,8 @@ long kvm_ioctl_check_extension(struct kvm_call *c)
 {
 	const struct kvm_compat *compat = c->kvm ? c->kvm->compat : kvm_compat_find(c->system->config.kvm_compat);
 
+	if (c->value == KVM_CAP_VM_TYPES)
+		return (int)kvm_vendor_types(c->kvm ? &c->kvm->system->config : &c->system->config);
 	return check_extension(compat, c->kvm, c->value);
 }
 

@@ -358,6 +358,8 @@ int kvm_vm_ioctl_create_irqchip(struct kvm *kvm)
 	struct kvm_irq *irq = kvm->irqchip;
 	int err;
 
+	if (kvm->vendor->only_split_irqchip)
+		return -ENOTTY;
 	if (kvm_irqchip_mode(kvm) != KVM_IRQCHIP_NONE)
 		return -EEXIST;
 	if (kvm_vcpu_count(kvm))

@@ -120,6 +120,7 @@ bool kvm_lapic_accept_events(struct kvm_vcpu *vcpu);
 
 /* Something that ends a halt (NMI, interrupt that can be delivered, INIT, SIPI). Own thread. */
 bool kvm_cpu_has_interrupt(struct kvm_vcpu *vcpu); /* whatever RFLAGS.IF says */
+bool kvm_interrupt_allowed(struct kvm_vcpu *vcpu);
 bool kvm_cpu_has_nmi(struct kvm_vcpu *vcpu);
 bool kvm_irq_has_events(struct kvm_vcpu *vcpu); /* INIT or SIPI */
 /* User space may use KVM_INTERRUPT now (run->ready_for_interrupt_injection; KVM_EXIT_IRQ_WINDOW_OPEN). */

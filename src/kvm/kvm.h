@@ -84,6 +84,8 @@ struct kvm {
 	unsigned int type;	/* KVM_X86_*_VM */
 	const struct kvm_vendor *vendor;
 	const struct kvm_compat *compat;
+	unsigned int max_vcpus;
+	u64 gpa_alias;		/* a bit of the guest-physical address that is no part of it; 0: none */
 	bool pre_fault_allowed;	/* KVM_PRE_FAULT_MEMORY; becomes true when a measured launch is complete */
 	_Atomic u32 warned;	/* bit n: enum kvm_warning was reported */
 	_Atomic bool dead;	/* a fault inside kvm: every further ioctl answers EIO */
@@ -97,6 +99,7 @@ struct kvm {
 	struct kvm_mmu mmu;
 	struct kvm_io_bus mmio_bus, pio_bus;
 	struct kvm_coalesced *coalesced;
+	struct kvm_tdx *tdx;	/* vendor/tdx.h */
 
 	struct kvm_irq *irqchip;      /* irqchip.c */
 	struct kvm_timers *timers;    /* timer.c */
@@ -161,6 +164,7 @@ struct kvm_vcpu {
 	struct kvm_lapic *lapic;     /* x86/lapic.c */
 	struct kvm_vcpu_clock *clock; /* x86/clock.c */
 	struct kvm_vcpu_msrs *msrs;  /* x86/msr.c */
+	struct kvm_tdx_vcpu *tdx;    /* vendor/tdx.h */
 
 	struct kvm_cpuid_entry2 *cpuid; /* x86/cpuid.c */
 	unsigned int cpuid_count;

@@ -295,7 +295,7 @@ static int check_place(const struct kvm *kvm, const struct kvm_memslot *new)
 
 	if (last.v >= kvm->mmu.max_gfn)
 		return -EINVAL;
-	if (gfn_to_gpa(last).v & kvm->vendor->gpa_alias && !kvm->compat->slots_may_alias)
+	if (gfn_to_gpa(last).v & kvm->gpa_alias && !kvm->compat->slots_may_alias)
 		return -EINVAL;
 	return 0;
 }

@@ -97,6 +97,8 @@ void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
 
 void kvm_vcpu_free(struct kvm_vcpu *vcpu)
 {
+	if (vcpu->kvm->vendor->vcpu_free)
+		vcpu->kvm->vendor->vcpu_free(vcpu);
 	if (vcpu->clock)
 		kvm_clock_destroy_vcpu(vcpu);
 	if (vcpu->lapic)
@@ -154,6 +156,7 @@ static int vcpu_create(struct kvm_vcpu *vcpu, int carrier)
 	error = kvm_msr_create_vcpu(vcpu);
 	error = error ? error : kvm_irq_create_vcpu(vcpu);
 	error = error ? error : kvm_clock_create_vcpu(vcpu);
+	error = error || !vcpu->kvm->vendor->vcpu_create ? error : vcpu->kvm->vendor->vcpu_create(vcpu);
 	if (error)
 		return error;
 	kvm_vcpu_reset(vcpu, false);
@@ -168,14 +171,20 @@ static int check_vcpu_id(struct kvm *kvm, u64 id)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned int i;
+	int error;
 
-	if (kvm_vcpu_count(kvm) >= KVM_MAX_VCPUS || (kvm_icount(kvm) && kvm_vcpu_count(kvm)))
+	if (kvm_vcpu_count(kvm) >= kvm->max_vcpus || (kvm_icount(kvm) && kvm_vcpu_count(kvm)))
 		return -EINVAL;
 	/* What user space has not limited by now is unlimited: api.rst KVM_CAP_MAX_VCPU_ID, "before creating any vcpu". */
 	if (!kvm->caps.max_vcpu_id)
 		kvm->caps.max_vcpu_id = KVM_MAX_VCPU_IDS;
 	if (id >= kvm->caps.max_vcpu_id)
 		return -EINVAL;
+	if (kvm->vendor->vcpu_precreate) {
+		error = kvm->vendor->vcpu_precreate(kvm);
+		if (error)
+			return error;
+	}
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		if (vcpu->vcpu_id == id)
 			return -EEXIST;
@@ -236,7 +245,10 @@ long kvm_ioctl_interrupt(struct kvm_call *c) { return kvm_vcpu_ioctl_interrupt(c
 long kvm_ioctl_nmi(struct kvm_call *c) { return kvm_vcpu_ioctl_nmi(c->vcpu); }
 long kvm_ioctl_get_lapic(struct kvm_call *c) { return kvm_vcpu_ioctl_get_lapic(c->vcpu, c->arg); }
 long kvm_ioctl_set_lapic(struct kvm_call *c) { return kvm_vcpu_ioctl_set_lapic(c->vcpu, c->arg); }
-long kvm_ioctl_set_tsc_khz(struct kvm_call *c) { return kvm_vcpu_ioctl_set_tsc_khz(c->vcpu, c->value); }
+long kvm_ioctl_set_tsc_khz(struct kvm_call *c)
+{
+	return c->kvm->vendor->tsc_protected ? -EINVAL : kvm_vcpu_ioctl_set_tsc_khz(c->vcpu, c->value);
+}
 long kvm_ioctl_get_tsc_khz(struct kvm_call *c) { return kvm_vcpu_ioctl_get_tsc_khz(c->vcpu); }
 long kvm_ioctl_kvmclock_ctrl(struct kvm_call *c) { return kvm_vcpu_ioctl_kvmclock_ctrl(c->vcpu); }
 long kvm_ioctl_setup_mce(struct kvm_call *c) { return kvm_msr_setup_mce(c->vcpu, *(const u64 *)c->arg); }
@@ -350,7 +362,7 @@ long kvm_ioctl_vcpu_set_attr(struct kvm_call *c)
 	int error = check_vcpu_attr(attr);
 
 	error = error ? error : hw_copy_from_host(&offset, hpa(attr->addr), sizeof(offset));
-	if (!error)
+	if (!error && !c->kvm->vendor->tsc_protected)
 		kvm_vcpu_set_tsc_offset(c->vcpu, offset);
 	return error;
 }

@@ -27,6 +27,8 @@ static void vm_destroy(struct kvm_object *object)
 		kvm_timers_stop(kvm);
 	for (unsigned int i = 0; i < kvm_vcpu_count(kvm); i++)
 		kvm_vcpu_free(kvm->vcpu[i]);
+	if (kvm->vendor->vm_pre_destroy)
+		kvm->vendor->vm_pre_destroy(kvm);
 	if (kvm->irqchip)
 		kvm_irq_destroy_vm(kvm);
 	if (kvm->clock)
@@ -61,7 +63,8 @@ static int vm_create(struct kvm *kvm)
 	error = error ? error : kvm_timers_create(kvm);
 	error = error ? error : kvm_clock_create_vm(kvm);
 	error = error ? error : kvm_irq_create_vm(kvm);
-	return error ? error : kvm_coalesced_create(kvm);
+	error = error ? error : kvm_coalesced_create(kvm);
+	return error || !kvm->vendor->vm_create ? error : kvm->vendor->vm_create(kvm);
 }
 
 void kvm_warn_once(struct kvm *kvm, enum kvm_warning warning, u64 detail)
@@ -90,6 +93,8 @@ long kvm_ioctl_create_vm(struct kvm_call *c)
 	kvm->type = vendor->type;
 	kvm->vendor = vendor;
 	kvm->compat = kvm_compat_find(c->system->config.kvm_compat);
+	kvm->max_vcpus = KVM_MAX_VCPUS;
+	kvm->gpa_alias = vendor->gpa_alias;
 	kvm->pre_fault_allowed = vendor->pre_fault_allowed;
 	pthread_mutex_init(&kvm->lock, NULL);
 	pthread_mutex_init(&kvm->slots_lock, NULL);

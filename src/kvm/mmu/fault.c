@@ -252,7 +252,7 @@ int kvm_handle_page_fault(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 {
 	error_code = check_hardware_code(vcpu->kvm, error_code);
 	error_code |= vcpu->kvm->vendor->claim(vcpu, addr, error_code);
-	addr.v &= ~vcpu->kvm->vendor->gpa_alias;
+	addr.v &= ~vcpu->kvm->gpa_alias;
 
 	struct kvm_page_fault fault = {
 		.addr = addr,

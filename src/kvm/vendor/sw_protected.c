@@ -5,6 +5,7 @@
  * the attributes say.
  */
 #include "kvm/kvm.h"
+#include "kvm/x86/x86.h"
 
 static u64 claim(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 {
@@ -16,9 +17,11 @@ static u64 claim(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 const struct kvm_vendor kvm_vendor_sw_protected = {
 	.name = "sw-protected",
 	.type = KVM_X86_SW_PROTECTED_VM,
+	.platforms = KVM_ON_INTEL | KVM_ON_AMD,
 	.has_private_mem = true,
 	.has_readonly_mem = true,
 	.pre_fault_allowed = true,
 	.address_spaces = 1,
 	.claim = claim,
+	.enter = kvm_x86_enter,
 };

@@ -4,6 +4,7 @@
  * their ways. The claim arrives as theirs does: in the address (intel) or in the error code (amd).
  */
 #include "kvm/kvm.h"
+#include "kvm/x86/x86.h"
 
 static u64 claim(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 {
@@ -22,12 +23,14 @@ const struct kvm_vendor kvm_vendor_test_claim = {
 	.name = "test-claim",
 	.type = SOFTCVM_TEST_CLAIM_VM,
 	.test_only = true,
+	.platforms = KVM_ON_INTEL | KVM_ON_AMD,
 	.has_private_mem = true,
 	.has_readonly_mem = true,
 	.pre_fault_allowed = true,
 	.address_spaces = 1,
 	.hardware_claim = true,
 	.claim = claim,
+	.enter = kvm_x86_enter,
 	.gpa_alias = SOFTCVM_TEST_CLAIM_GPA_BIT,
 	.vcpu_init = vcpu_init,
 };

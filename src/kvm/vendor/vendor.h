@@ -7,15 +7,35 @@
 #include <stdbool.h>
 
 #include "hw/addr.h"
+#include "hw/stage2.h"
 
 struct kvm;
+struct kvm_call;
 struct kvm_vcpu;
 struct kvm_memslot;
 struct softcvm_config;
 
+/*
+ * Private frames are mapped by somebody else (mmu/mirror.h keeps what is where). All but track() under mmu.lock, single pages.
+ * -EAGAIN: the guest or another call is at it, try again; other errors: the VM cannot go on.
+ */
+struct kvm_private_ops {
+	/* A table for what lies below the entry at `level`: its page is the VM's until the VM ends. */
+	int (*link)(struct kvm *kvm, gfn_t f, unsigned int level, hpa_t table);
+	int (*map)(struct kvm *kvm, gfn_t f, hpa_t page);
+	/* To unmap: block() all, track() once, remove() all. */
+	int (*block)(struct kvm *kvm, gfn_t f);
+	int (*track)(struct kvm *kvm);
+	int (*remove)(struct kvm *kvm, gfn_t f, hpa_t page);
+};
+
+#define KVM_ON_INTEL 1u
+#define KVM_ON_AMD   2u
+
 struct kvm_vendor {
 	const char *name;
 	unsigned int type; /* KVM_X86_*_VM */
+	unsigned int platforms; /* KVM_ON_*: where it is offered */
 	bool test_only;	   /* offered when softcvm_config.test_vm_types is set, and in no capability */
 	bool has_private_mem;
 	bool has_protected_state;
@@ -34,6 +54,38 @@ struct kvm_vendor {
 	void (*vcpu_init)(struct kvm_vcpu *vcpu);
 	/* May be NULL, or answer 0 for no limit: the largest mapping of the frame. */
 	unsigned int (*max_level)(struct kvm *kvm, gfn_t f, bool is_private);
+	/* NULL: private frames are in the same tables as the others. */
+	const struct kvm_private_ops *private_ops;
+
+	/* Local APICs in the kernel with the other controllers in user space, or nothing: KVM_CREATE_IRQCHIP is ENOTTY. */
+	bool only_split_irqchip;
+	bool ignores_init; /* vCPUs cannot be reset: INIT and SIPI have no effect */
+	bool tsc_protected; /* of a vCPU: neither rate nor offset can be set */
+	/* Requests of its descriptors that answer EINVAL; ends with 0. NULL: none. */
+	const u32 *refused_requests;
+
+	/*
+	 * Life; each may be NULL. vm_create: after all else of it; vm_pre_destroy: vCPUs and guest_memfds are gone, the tables not
+	 * yet. vcpu_precreate: may there be one? vcpu_create: all else of it exists.
+	 */
+	int (*vm_create)(struct kvm *kvm);
+	void (*vm_pre_destroy)(struct kvm *kvm);
+	int (*vcpu_precreate)(struct kvm *kvm);
+	int (*vcpu_create)(struct kvm_vcpu *vcpu);
+	void (*vcpu_free)(struct kvm_vcpu *vcpu);
+	/* KVM_MEMORY_ENCRYPT_OP. NULL: ENOTTY on the VM, EINVAL on a vCPU. */
+	long (*vm_command)(struct kvm_call *c);
+	long (*vcpu_command)(struct kvm_call *c);
+
+	/* May be NULL. KVM_RUN, after the last exit was completed: 0, or why the vCPU cannot run. */
+	int (*pre_run)(struct kvm_vcpu *vcpu);
+	/* One entry and its exit: as an exit handler's answer (x86.h). */
+	int (*enter)(struct kvm_vcpu *vcpu);
+	/* May be NULL: the processor tells. Would an interrupt be delivered, does one wait in the processor's APIC? */
+	bool (*interrupt_allowed)(struct kvm_vcpu *vcpu);
+	bool (*has_interrupt)(struct kvm_vcpu *vcpu);
+	/* May be NULL: all. Is there this MSR for the guest and KVM_GET_MSRS, KVM_SET_MSRS? */
+	bool (*has_msr)(const struct kvm_vcpu *vcpu, u32 msr, bool write);
 };
 
 extern const struct kvm_vendor kvm_vendor_plain;
@@ -43,4 +95,4 @@ extern const struct kvm_vendor kvm_vendor_test_claim;
 /* NULL: the type is not offered (KVM_CREATE_VM: EINVAL). */
 const struct kvm_vendor *kvm_vendor_find(const struct softcvm_config *config, unsigned long type);
 /* KVM_CAP_VM_TYPES */
-unsigned int kvm_vendor_types(void);
+unsigned int kvm_vendor_types(const struct softcvm_config *config);

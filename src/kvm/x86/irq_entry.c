@@ -82,7 +82,15 @@ static u8 take_external(struct kvm_vcpu *vcpu)
 
 bool kvm_cpu_has_interrupt(struct kvm_vcpu *vcpu)
 {
+	if (vcpu->kvm->vendor->has_interrupt)
+		return vcpu->kvm->vendor->has_interrupt(vcpu);
 	return vcpu->lapic->irq_injected || has_external(vcpu) || hw_cpu_has_virtual_interrupt(vcpu->cpu);
+}
+
+bool kvm_interrupt_allowed(struct kvm_vcpu *vcpu)
+{
+	return vcpu->kvm->vendor->interrupt_allowed ? vcpu->kvm->vendor->interrupt_allowed(vcpu) :
+						      hw_cpu_can_interrupt(vcpu->cpu);
 }
 
 bool kvm_cpu_has_nmi(struct kvm_vcpu *vcpu)
@@ -112,7 +120,7 @@ bool kvm_irq_ready_for_user_injection(struct kvm_vcpu *vcpu)
 	if (kvm_pic_in_kernel(vcpu->kvm))
 		return true;
 	return accepts_user_interrupt(vcpu) && !inject->valid && !vcpu->exception.pending &&
-	       !vcpu->exception.injected && hw_cpu_can_interrupt(vcpu->cpu);
+	       !vcpu->exception.injected && kvm_interrupt_allowed(vcpu);
 }
 
 bool kvm_irq_user_wants_window(struct kvm_vcpu *vcpu)

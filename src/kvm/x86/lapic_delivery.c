@@ -94,6 +94,8 @@ static bool accept_init(struct kvm_lapic *apic, const struct kvm_lapic_irq *irq)
 	/* INIT level de-assert has no effect on this generation of processors (SDM 3A 11.6.1). */
 	if (irq->level_trigger && !irq->level)
 		return false;
+	if (apic->vcpu->kvm->vendor->ignores_init)
+		return true;
 	/* A SIPI that came before is forgotten. */
 	atomic_store(&apic->pending_events, LAPIC_EVENT_INIT);
 	kvm_vcpu_kick(apic->vcpu);
@@ -102,6 +104,8 @@ static bool accept_init(struct kvm_lapic *apic, const struct kvm_lapic_irq *irq)
 
 static bool accept_sipi(struct kvm_lapic *apic, u8 vector)
 {
+	if (apic->vcpu->kvm->vendor->ignores_init)
+		return true;
 	atomic_store(&apic->sipi_vector, vector);
 	atomic_fetch_or(&apic->pending_events, LAPIC_EVENT_SIPI);
 	kvm_vcpu_kick(apic->vcpu);

@@ -53,7 +53,7 @@ bool kvm_vcpu_runnable(struct kvm_vcpu *vcpu)
 		return true;
 	if (atomic_load_explicit(&vcpu->requests, memory_order_relaxed) & ((u64)1 << KVM_REQ_TRIPLE_FAULT | (u64)1 << KVM_REQ_UNHALT))
 		return true;
-	return kvm_cpu_has_nmi(vcpu) || (hw_cpu_can_interrupt(vcpu->cpu) && kvm_cpu_has_interrupt(vcpu));
+	return kvm_cpu_has_nmi(vcpu) || (kvm_interrupt_allowed(vcpu) && kvm_cpu_has_interrupt(vcpu));
 }
 
 /* Virtual time does not wait: it jumps to the next timer. false: there is none. */
@@ -139,22 +139,30 @@ static int handle_exit(struct kvm_vcpu *vcpu)
 	return kvm_is_intel(vcpu->kvm) ? kvm_vmx_handle_exit(vcpu) : kvm_svm_handle_exit(vcpu);
 }
 
-static int enter_guest(struct kvm_vcpu *vcpu)
+void kvm_begin_entry(struct kvm_vcpu *vcpu)
 {
-	int result = prepare_entry(vcpu);
-
-	if (result != KVM_RESUME_GUEST)
-		return result;
-	inject_events(vcpu);
 	if (kvm_icount(vcpu->kvm))
 		hw_cpu_set_deadline(vcpu->cpu, kvm_timer_next(vcpu->kvm));
 	/* A signal from here on kicks the processor. */
 	if (atomic_load(&vcpu->interrupted))
 		hw_cpu_kick(vcpu->cpu);
 	observe(vcpu->kvm->obs, OBSERVE_KVM_ENTRY, vcpu->index, vcpu->index, hw_cpu_arch(vcpu->cpu)->rip);
+}
+
+int kvm_x86_enter(struct kvm_vcpu *vcpu)
+{
+	inject_events(vcpu);
+	kvm_begin_entry(vcpu);
 	hw_cpu_run(vcpu->cpu);
 	kvm_inject_finish(vcpu);
 	return handle_exit(vcpu);
+}
+
+static int enter_guest(struct kvm_vcpu *vcpu)
+{
+	int result = prepare_entry(vcpu);
+
+	return result == KVM_RESUME_GUEST ? vcpu->kvm->vendor->enter(vcpu) : result;
 }
 
 /*
@@ -237,10 +245,11 @@ static int wait_for_init(struct kvm_vcpu *vcpu)
 
 static int sync_regs_in(struct kvm_vcpu *vcpu)
 {
+	u64 valid = vcpu->kvm->vendor->has_protected_state ? 0 : KVM_SYNC_X86_VALID_FIELDS;
 	struct kvm_run *run = vcpu->run;
 	int error = 0;
 
-	if (run->kvm_valid_regs & ~(u64)KVM_SYNC_X86_VALID_FIELDS || run->kvm_dirty_regs & ~(u64)KVM_SYNC_X86_VALID_FIELDS)
+	if (run->kvm_valid_regs & ~valid || run->kvm_dirty_regs & ~valid)
 		return -EINVAL;
 	if (run->kvm_dirty_regs & KVM_SYNC_X86_REGS)
 		kvm_set_regs(vcpu, &run->s.regs.regs);
@@ -289,6 +298,11 @@ static int run_vcpu(struct kvm_vcpu *vcpu)
 	}
 	kvm_debug_enter(vcpu);
 	result = complete_exit(vcpu);
+	if (result == KVM_RESUME_GUEST && vcpu->kvm->vendor->pre_run) {
+		int error = vcpu->kvm->vendor->pre_run(vcpu);
+
+		result = error ? error : KVM_RESUME_GUEST;
+	}
 	if (result == KVM_RESUME_GUEST && vcpu->run->immediate_exit) {
 		result = finish_insn(vcpu);
 		result = result == KVM_RESUME_GUEST ? -EINTR : result;

@@ -23,6 +23,10 @@
 /* ---------------------------------------------------------------- run.c */
 
 int kvm_arch_run(struct kvm_vcpu *vcpu);
+/* Vendor's `enter` of guests whose state is kvm's: events to inject, the processor's run, its exit. */
+int kvm_x86_enter(struct kvm_vcpu *vcpu);
+/* What every entry has directly before and behind it, whoever enters: deadline, kick, trace. */
+void kvm_begin_entry(struct kvm_vcpu *vcpu);
 /* Long requests besides KVM_RUN: softcvm_interrupt() is for this vCPU until `begin` is false again. */
 void kvm_vcpu_interruptible(struct kvm_vcpu *vcpu, bool begin);
 bool kvm_vcpu_interrupted(struct kvm_vcpu *vcpu);
