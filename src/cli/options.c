@@ -16,7 +16,7 @@
 enum option_id {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_VM_TYPE, OPT_PLATFORM, OPT_PHYS_BITS, OPT_KVM_COMPAT,
 	OPT_NO_SLOT_IS_MMIO, OPT_IRQCHIP,
-	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_GDB, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
+	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_GDB, OPT_PROFILE, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -41,6 +41,7 @@ static const struct option long_options[] = {
 	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "trace-events", required_argument, NULL, OPT_TRACE_EVENTS },
 	{ "gdb", required_argument, NULL, OPT_GDB },
+	{ "profile", required_argument, NULL, OPT_PROFILE },
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "reboot", no_argument, NULL, OPT_REBOOT },
 	{ "debug-exit", no_argument, NULL, OPT_DEBUG_EXIT },
@@ -70,6 +71,7 @@ static const char help_text[] =
 	"      --reboot             a reset starts the machine again instead of ending it\n"
 	"      --trace FILE         write events as text; - is standard error\n"
 	"      --trace-events LIST  which: names separated by commas, or all (default: kvm events)\n"
+	"      --profile mmio       at the end, the guest functions that touched MMIO, with counts and devices\n"
 	"      --gdb PORT           wait for GDB on this port of the loopback interface\n"
 	"      --debug-exit         port 0xf4 ends the machine with status (value << 1) | 1\n"
 	"      --accel KIND         softcvm, or kvm for the host's /dev/kvm (default: softcvm)\n"
@@ -244,6 +246,9 @@ static bool set_option(int id, char *value, struct run_options *o)
 	case OPT_TRACE_EVENTS:
 		o->trace_events = value;
 		return true;
+	case OPT_PROFILE:
+		o->profile_mmio = !strcmp(value, "mmio");
+		return o->profile_mmio || fail("--profile: '%s' is not a profile; there is mmio", value);
 	case OPT_GDB:
 		return parse_count("--gdb", value, 1, 65535, &o->gdb_port);
 	case OPT_ACCEL:
@@ -270,6 +275,8 @@ static bool check(const struct run_options *o)
 	/* 1 GiB between 3 and 4 GiB belongs to devices. */
 	if (bits && vmm->memory_size + (1ull << 30) > 1ull << bits)
 		return fail("--memory: %llu MiB do not fit into %u address bits", (unsigned long long)(vmm->memory_size / MIB), bits);
+	if (vmm->accel_host && o->profile_mmio)
+		return fail("--accel kvm has no --profile");
 	if (o->trace_events && !o->trace)
 		return fail("--trace-events needs --trace");
 	if (vmm->initrd && !vmm->kernel)

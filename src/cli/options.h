@@ -9,6 +9,7 @@ struct run_options {
 	const char *trace;	   /* NULL: no trace; "-": standard error */
 	const char *trace_events;
 	unsigned int gdb_port;	   /* 0: no debugger */
+	bool profile_mmio;
 };
 
 enum options_result { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_ERROR };

@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/gdb.h"
 #include "cli/options.h"
+#include "cli/profile/profile.h"
 #include "observe/observe.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct run {
 	struct observer *observer;
 	struct debug_port *debug;
 	struct gdb_server *gdb;
+	struct profile *profile;
 	FILE *trace;
 };
 
@@ -122,25 +124,45 @@ static bool add_trace(struct run *run)
 	return true;
 }
 
-static void stop_debugger(void *opaque)
+static void stop_debugger(struct run *run)
 {
-	struct run *run = opaque;
-
 	if (run->gdb)
 		gdb_stop(run->gdb);
 	run->gdb = NULL;
 }
 
-static bool start_debugger(struct run *run)
+/* The machine has ended, and its vCPUs are still there. */
+static void ended(void *opaque, const struct vm *vm)
+{
+	struct run *run = opaque;
+
+	stop_debugger(run);
+	if (run->profile && debug_cpu_count(run->debug))
+		profile_report(run->profile, run->options.vmm.kernel, run->debug, vm, stderr);
+}
+
+static bool add_debug_port(struct run *run)
 {
 	int err = debug_port_create(&run->debug);
 
 	if (err)
 		return failed("debug port", err);
 	run->options.vmm.softcvm.debug = run->debug;
-	run->options.vmm.ended = stop_debugger;
+	run->options.vmm.ended = ended;
 	run->options.vmm.ended_opaque = run;
-	err = gdb_start(run->debug, run->options.gdb_port, &run->gdb);
+	return true;
+}
+
+static bool add_profile(struct run *run)
+{
+	int err = profile_create(run->observer, &run->profile);
+
+	return !err || failed("--profile", err);
+}
+
+static bool start_debugger(struct run *run)
+{
+	int err = gdb_start(run->debug, run->options.gdb_port, &run->gdb);
 	if (err)
 		return failed("--gdb", err);
 	fprintf(stderr, "softcvm run: waiting for GDB: target remote :%u\n", run->options.gdb_port);
@@ -159,7 +181,9 @@ static bool set_up(struct run *run)
 	if (err)
 		return failed("observer", err);
 	run->options.vmm.softcvm.observer = run->observer;
-	return add_ring(run) && (!run->options.trace || add_trace(run)) && (!run->options.gdb_port || start_debugger(run));
+	return add_ring(run) && (!run->options.trace || add_trace(run)) &&
+	       (!(run->options.gdb_port || run->options.profile_mmio) || add_debug_port(run)) &&
+	       (!run->options.profile_mmio || add_profile(run)) && (!run->options.gdb_port || start_debugger(run));
 }
 
 int cmd_run(int argc, char **argv)

@@ -42,3 +42,13 @@ void bus_write(const struct bus *bus, uint64_t addr, unsigned int size, uint64_t
 	if (i >= 0)
 		bus->range[i].ops->write(bus->range[i].opaque, addr - bus->range[i].start, size, value & bus_ones(size));
 }
+
+const char *bus_describe(const struct bus *bus, uint64_t addr)
+{
+	int i = find(bus, addr, 1);
+
+	if (i < 0)
+		return NULL;
+	return bus->range[i].ops->describe ? bus->range[i].ops->describe(bus->range[i].opaque, addr - bus->range[i].start) :
+					     bus->range[i].ops->name;
+}

@@ -11,9 +11,12 @@
 #define BUS_MAX_RANGES 24
 
 struct bus_ops {
+	const char *name;
 	/* size 1, 2, 4 or 8; the access lies within the range. */
 	uint64_t (*read)(void *opaque, uint64_t offset, unsigned int size);
 	void (*write)(void *opaque, uint64_t offset, unsigned int size, uint64_t value);
+	/* May be NULL: what is at the offset, more exactly than `name`. */
+	const char *(*describe)(void *opaque, uint64_t offset);
 };
 
 struct bus {
@@ -29,6 +32,8 @@ struct bus {
 void bus_add(struct bus *bus, uint64_t start, uint64_t size, const struct bus_ops *ops, void *opaque);
 uint64_t bus_read(const struct bus *bus, uint64_t addr, unsigned int size);
 void bus_write(const struct bus *bus, uint64_t addr, unsigned int size, uint64_t value);
+/* NULL: nobody claims it. */
+const char *bus_describe(const struct bus *bus, uint64_t addr);
 
 static inline uint64_t bus_ones(unsigned int size)
 {

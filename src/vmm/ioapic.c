@@ -165,7 +165,7 @@ static void mmio_write(void *opaque, uint64_t offset, unsigned int size, uint64_
 	pthread_mutex_unlock(&ioapic->lock);
 }
 
-static const struct bus_ops ioapic_ops = { .read = mmio_read, .write = mmio_write };
+static const struct bus_ops ioapic_ops = { .name = "I/O APIC", .read = mmio_read, .write = mmio_write };
 
 int ioapic_create(struct vm *vm, struct ioapic **out)
 {

@@ -90,7 +90,7 @@ static void com1_write(void *opaque, uint64_t offset, unsigned int size, uint64_
 		uart_write(legacy->uart, (unsigned int)offset + i, (uint8_t)(value >> (8 * i)));
 }
 
-static const struct bus_ops com1_ops = { .read = com1_read, .write = com1_write };
+static const struct bus_ops com1_ops = { .name = "COM1", .read = com1_read, .write = com1_write };
 
 /* ---------------------------------------------------------------- clock */
 
@@ -118,7 +118,7 @@ static void cmos_write(void *opaque, uint64_t offset, unsigned int size, uint64_
 		rtc_write(legacy->rtc, (unsigned int)offset + i, (uint8_t)(value >> (8 * i)));
 }
 
-static const struct bus_ops cmos_ops = { .read = cmos_read, .write = cmos_write };
+static const struct bus_ops cmos_ops = { .name = "CMOS", .read = cmos_read, .write = cmos_write };
 
 /* ---------------------------------------------------------------- ways to end */
 
@@ -134,7 +134,7 @@ static void i8042_write(void *opaque, uint64_t offset, unsigned int size, uint64
 }
 
 /* No keyboard; the status "buffers empty" is what a kernel waits for before it asks for a reset. */
-static const struct bus_ops i8042_ops = { .read = read_zero, .write = i8042_write };
+static const struct bus_ops i8042_ops = { .name = "i8042", .read = read_zero, .write = i8042_write };
 
 static void reset_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
 {
@@ -142,7 +142,7 @@ static void reset_write(void *opaque, uint64_t offset, unsigned int size, uint64
 		vm_request_reset(opaque);
 }
 
-static const struct bus_ops reset_ops = { .read = read_zero, .write = reset_write };
+static const struct bus_ops reset_ops = { .name = "reset", .read = read_zero, .write = reset_write };
 
 static void sleep_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
 {
@@ -150,7 +150,7 @@ static void sleep_write(void *opaque, uint64_t offset, unsigned int size, uint64
 		vm_end(opaque, VM_POWER_OFF, 0);
 }
 
-static const struct bus_ops sleep_ops = { .read = read_zero, .write = sleep_write };
+static const struct bus_ops sleep_ops = { .name = "ACPI sleep", .read = read_zero, .write = sleep_write };
 
 static uint64_t pvpanic_read(void *opaque, uint64_t offset, unsigned int size)
 {
@@ -163,14 +163,14 @@ static void pvpanic_write(void *opaque, uint64_t offset, unsigned int size, uint
 		vm_end(opaque, VM_PANIC, 0);
 }
 
-static const struct bus_ops pvpanic_ops = { .read = pvpanic_read, .write = pvpanic_write };
+static const struct bus_ops pvpanic_ops = { .name = "pvpanic", .read = pvpanic_read, .write = pvpanic_write };
 
 static void debug_exit_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
 {
 	vm_end(opaque, VM_DEBUG_EXIT, ((unsigned int)value << 1 | 1) & 0xff);
 }
 
-static const struct bus_ops debug_exit_ops = { .read = read_zero, .write = debug_exit_write };
+static const struct bus_ops debug_exit_ops = { .name = "debug exit", .read = read_zero, .write = debug_exit_write };
 
 /* ---------------------------------------------------------------- setup */
 

@@ -18,6 +18,8 @@
 #define PCI_WINDOW_END	 0xe0000000ull
 #define ECAM_START	 0xe0000000ull /* one bus */
 #define ECAM_SIZE	 0x100000ull
+#define LOCAL_APIC_START 0xfee00000ull
+#define LOCAL_APIC_SIZE	 0x1000ull
 #define IOAPIC_START	 0xfec00000ull
 #define IOAPIC_SIZE	 0x1000ull
 

@@ -96,7 +96,17 @@ static void window_write(void *opaque, uint64_t at, unsigned int size, uint64_t 
 		f->bar_write(f, offset, size, value);
 }
 
-static const struct bus_ops window_ops = { .read = window_read, .write = window_write };
+static const char *window_describe(void *opaque, uint64_t at)
+{
+	uint32_t offset;
+	struct pci_function *f = decode(opaque, PCI_WINDOW_START + at, 1, &offset);
+
+	return f ? f->name : "PCI window, nothing there";
+}
+
+static const struct bus_ops window_ops = {
+	.name = "PCI window", .read = window_read, .write = window_write, .describe = window_describe
+};
 
 /* ---------------------------------------------------------------- configuration space */
 
@@ -150,7 +160,7 @@ static void ecam_write(void *opaque, uint64_t at, unsigned int size, uint64_t va
 	config_write(opaque, (unsigned int)(at >> ECAM_FUNCTION_SHIFT), at & (PCI_CONFIG_SIZE - 1), size, value);
 }
 
-static const struct bus_ops ecam_ops = { .read = ecam_read, .write = ecam_write };
+static const struct bus_ops ecam_ops = { .name = "ECAM", .read = ecam_read, .write = ecam_write };
 
 static uint64_t address_read(void *opaque, uint64_t offset, unsigned int size)
 {
@@ -167,7 +177,7 @@ static void address_write(void *opaque, uint64_t offset, unsigned int size, uint
 		__atomic_store_n(&bus->address, (uint32_t)value, __ATOMIC_RELAXED);
 }
 
-static const struct bus_ops address_ops = { .read = address_read, .write = address_write };
+static const struct bus_ops address_ops = { .name = "PCI address", .read = address_read, .write = address_write };
 
 /* What 0xcf8 selects: false when nothing on bus 0. */
 static bool selected(struct pci_bus *bus, uint64_t port_offset, unsigned int *devfn, unsigned int *offset)
@@ -194,7 +204,7 @@ static void data_write(void *opaque, uint64_t port_offset, unsigned int size, ui
 		config_write(opaque, devfn, offset, size, value);
 }
 
-static const struct bus_ops data_ops = { .read = data_read, .write = data_write };
+static const struct bus_ops data_ops = { .name = "PCI data", .read = data_read, .write = data_write };
 
 /* ---------------------------------------------------------------- setup */
 

@@ -19,6 +19,7 @@ struct pci_bus;
 struct pci_function {
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t writable[PCI_CONFIG_SIZE]; /* bits that the guest may change */
+	const char *name;
 	unsigned int device;		   /* number on the bus */
 	uint32_t bar_size;		   /* BAR 0; 0: none, else a power of two */
 	uint32_t mapped;		   /* where BAR 0 is decoded; 0: nowhere */

@@ -507,6 +507,7 @@ int virtio_pci_create(struct virtio_device *dev)
 	for (unsigned int i = 0; i < nr_vectors(dev); i++)
 		dev->vector[i].masked = true;
 	dev->pci.bar_size = BAR_SIZE;
+	dev->pci.name = dev->ops->name;
 	dev->pci.opaque = dev;
 	dev->pci.config_read = config_read;
 	dev->pci.config_written = config_written;

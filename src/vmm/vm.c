@@ -160,7 +160,7 @@ void vm_join(struct vm *vm)
 	if (vm->console)
 		console_release(vm->console);
 	if (vm->config->ended)
-		vm->config->ended(vm->config->ended_opaque);
+		vm->config->ended(vm->config->ended_opaque, vm);
 	for (unsigned int i = 0; i < vm->nr_vcpus; i++) {
 		struct vcpu *vcpu = &vm->vcpu[i];
 
@@ -222,6 +222,18 @@ void vm_request_reset(struct vm *vm)
 void vm_memory_written(const struct vm *vm, const void *start, size_t size)
 {
 	vm->calls->memory_written(vm->fd, start, size);
+}
+
+const char *vmm_describe_mmio(const struct vm *vm, uint64_t gpa)
+{
+	const char *name = bus_describe(&vm->mmio, gpa);
+
+	/* What KVM serves itself is on no bus of ours. */
+	if (!name && gpa - IOAPIC_START < IOAPIC_SIZE)
+		return "I/O APIC";
+	if (!name && gpa - LOCAL_APIC_START < LOCAL_APIC_SIZE)
+		return "local APIC";
+	return name ? name : "nothing";
 }
 
 uint64_t vm_time_ns(const struct vm *vm)

@@ -15,6 +15,7 @@
 
 struct observe_sink;
 struct vm_type;
+struct vm;
 
 /* What vmm_run() returns, and `softcvm run` exits with. The debug-exit device adds (value << 1) | 1. */
 enum vmm_status {
@@ -48,11 +49,13 @@ struct vmm_config {
 	struct softcvm_config softcvm; /* platform, phys_bits, icount, observer, debug */
 	struct observe_sink *last_events; /* a ring to print when the guest crashes; may be NULL */
 	/* The machine has ended, its vCPUs are about to be joined: a debugger has to let go of them. May be NULL. */
-	void (*ended)(void *opaque);
+	void (*ended)(void *opaque, const struct vm *vm);
 	void *ended_opaque;
 };
 
 int vmm_run(const struct vmm_config *config);
+/* The device at a guest-physical address. Any thread, while the machine exists (vmm_config.ended). */
+const char *vmm_describe_mmio(const struct vm *vm, uint64_t gpa);
 
 /* "0" or an error in `why` (one line, no newline): is this the kernel of a bootable guest? For tests and fuzzers. */
 int vmm_check_kernel(const void *image, size_t size, uint64_t memory_size, char *why, size_t why_size);
