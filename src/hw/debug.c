@@ -270,6 +270,11 @@ void debug_detach_cpu(struct debug_port *port, struct hw_cpu *cpu)
 	pthread_mutex_unlock(&port->lock);
 }
 
+bool debug_has_breakpoints(const struct debug_port *port)
+{
+	return __atomic_load_n(&port->breakpoint_count, __ATOMIC_RELAXED);
+}
+
 bool debug_breakpoint_at(const struct debug_port *port, u64 gva)
 {
 	for (unsigned int i = 0; i < port->breakpoint_count; i++)

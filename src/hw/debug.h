@@ -49,6 +49,8 @@ size_t debug_write_memory(struct debug_port *port, unsigned int cpu, u64 gva, co
 
 int debug_attach_cpu(struct debug_port *port, struct hw_cpu *cpu);
 void debug_detach_cpu(struct debug_port *port, struct hw_cpu *cpu);
+/* Without breakpoints blocks follow each other as if there were no debugger. Lock-free. */
+bool debug_has_breakpoints(const struct debug_port *port);
 /* Is there a breakpoint at this address? Lock-free; called for blocks that begin at a page offset of debug_offsets(). */
 bool debug_breakpoint_at(const struct debug_port *port, u64 gva);
 /* Could an instruction at this address of a page be one? Lock-free; at block build. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* exec_generic: the handler of everything that has no other, the links between blocks, and the ways out. */
 #include "hw/cpu/block.h"
+#include "hw/debug.h"
 
 /* In front of the instruction. */
 static void leave_before(const struct op *o, struct hw_cpu *c, int result, unsigned int len)
@@ -142,7 +143,7 @@ HANDLER(op_lookup)
 
 	c->flags = (struct hw_flags){fres, faux};
 	c->blocks->result = EXEC_OK;
-	if (unlikely(c->debug) || unlikely(c->blocks->leave)) {
+	if ((unlikely(c->debug) && debug_has_breakpoints(c->debug)) || unlikely(c->blocks->leave)) {
 		c->blocks->link = NULL;
 		LEAVE();
 	}
