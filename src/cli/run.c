@@ -17,10 +17,6 @@
 /* What the ring keeps for a crash. Exits and port I/O are left out: a kernel that panics says so, byte by byte, on its console. */
 #define RING_EVENTS                                                                                                     \
 	"kvm_page_fault,kvm_mmio,kvm_msr,kvm_cr,kvm_hypercall,kvm_inj_virq,kvm_inj_exception,hw_exception,hw_unimplemented"
-#define TRACE_EVENTS                                                                                                      \
-	"kvm_entry,kvm_exit,kvm_userspace_exit,kvm_page_fault,kvm_mmio,kvm_pio,kvm_cpuid,kvm_msr,kvm_cr,kvm_hypercall,"    \
-	"kvm_inj_virq,kvm_inj_exception,kvm_set_irq,kvm_msi_set_irq,kvm_ioapic_set_irq,kvm_pic_set_irq,kvm_apic_ipi,"      \
-	"kvm_apic_accept_irq,kvm_eoi,kvm_ack_irq,kvm_memslot,hw_unimplemented"
 
 struct run {
 	struct run_options options;
@@ -90,7 +86,7 @@ static bool failed(const char *what, int err)
 static bool add_ring(struct run *run)
 {
 	const char *bad;
-	uint64_t mask;
+	struct observe_mask mask;
 	int err;
 
 	err = observe_parse_mask(RING_EVENTS, &mask, &bad);
@@ -98,7 +94,7 @@ static bool add_ring(struct run *run)
 		err = observe_sink_ring(RING_SIZE, &run->options.vmm.last_events);
 	if (err)
 		return failed("event ring", err);
-	observer_attach(run->observer, run->options.vmm.last_events, mask);
+	observer_attach(run->observer, run->options.vmm.last_events, &mask);
 	return true;
 }
 
@@ -107,10 +103,10 @@ static bool add_trace(struct run *run)
 	const struct run_options *o = &run->options;
 	struct observe_sink *sink;
 	const char *bad;
-	uint64_t mask;
+	struct observe_mask mask;
 	int err;
 
-	if (observe_parse_mask(o->trace_events ? o->trace_events : TRACE_EVENTS, &mask, &bad)) {
+	if (observe_parse_mask(o->trace_events ? o->trace_events : OBSERVE_DEFAULT_EVENTS, &mask, &bad)) {
 		fprintf(stderr, "softcvm run: --trace-events: '%.*s' is not an event\n", (int)strcspn(bad, ","), bad);
 		return false;
 	}
@@ -120,7 +116,7 @@ static bool add_trace(struct run *run)
 	err = observe_sink_text(run->trace, &sink);
 	if (err)
 		return failed("trace", err);
-	observer_attach(run->observer, sink, mask);
+	observer_attach(run->observer, sink, &mask);
 	return true;
 }
 

@@ -62,7 +62,7 @@ static void detach_bindings(struct kvm_gmem *gmem)
 		pthread_rwlock_wrlock(&kvm->slots.rwlock);
 		b->file = NULL;
 		pthread_rwlock_unlock(&kvm->slots.rwlock);
-		kvm_tdp_zap(kvm, b->base, end);
+		kvm_tdp_zap(kvm, b->base, end, OBSERVE_RULE_ZAP_RELEASE);
 		if (b->map)
 			munmap(b->map, b->pages << HW_PAGE_SHIFT);
 		b->map = NULL;
@@ -75,6 +75,8 @@ static void gmem_destroy(struct kvm_object *object)
 {
 	struct kvm_gmem *gmem = to_gmem(object);
 
+	if (gmem->backing >= 0)
+		observe(gmem->kvm->obs, OBSERVE_KVM_GMEM_RELEASE, -1, gmem->backing);
 	detach_bindings(gmem);
 	if (gmem->backing >= 0)
 		close(gmem->backing);
@@ -116,6 +118,8 @@ static int gmem_create(struct kvm *kvm, u64 size, u64 flags)
 	pthread_mutex_init(&gmem->lock, NULL);
 	gmem->backing = kvm_fd_create_carrier("softcvm-private", size);
 	fd = gmem->backing < 0 ? gmem->backing : gmem_install(gmem);
+	if (fd >= 0)
+		observe(kvm->obs, OBSERVE_KVM_GMEM_CREATE, -1, fd, gmem->backing, size, flags);
 	kvm_object_put(&gmem->object);
 	return fd;
 }
@@ -123,16 +127,12 @@ static int gmem_create(struct kvm *kvm, u64 size, u64 flags)
 long kvm_ioctl_create_guest_memfd(struct kvm_call *c)
 {
 	const struct kvm_create_guest_memfd *args = c->arg;
-	int fd;
 
 	if (args->flags & ~kvm_gmem_supported_flags(c->kvm->compat, c->kvm))
 		return -EINVAL;
 	if ((s64)args->size <= 0 || args->size & ~HW_PAGE_MASK)
 		return -EINVAL;
-	fd = gmem_create(c->kvm, args->size, args->flags);
-	if (fd >= 0)
-		observe(c->kvm->obs, OBSERVE_KVM_GMEM_CREATE, -1, fd, args->size, args->flags);
-	return fd;
+	return gmem_create(c->kvm, args->size, args->flags);
 }
 
 /* ---------------------------------------------------------------- bindings */
@@ -191,7 +191,8 @@ static int add_binding(struct kvm_gmem *gmem, struct kvm_memslot *slot, u64 offs
 	slot->gmem = b;
 	if (gmem->flags & GUEST_MEMFD_FLAG_MMAP)
 		slot->flags |= KVM_MEMSLOT_GMEM_ONLY;
-	observe(gmem->kvm->obs, OBSERVE_KVM_GMEM_BIND, -1, slot->id, gmem->backing, b->first, b->pages);
+	observe(gmem->kvm->obs, OBSERVE_KVM_GMEM_BIND, -1, slot->id, slot->as_id, slot->base.v, gmem->backing, b->first,
+		b->pages);
 	return 0;
 }
 
@@ -226,6 +227,8 @@ void kvm_gmem_unbind(struct kvm_gmem_binding *binding)
 		for (at = &binding->file->bindings; *at != binding; at = &(*at)->next)
 			;
 		*at = binding->next;
+		observe(binding->file->kvm->obs, OBSERVE_KVM_GMEM_UNBIND, -1, binding->file->backing, binding->base.v,
+			binding->pages);
 		pthread_mutex_unlock(&binding->file->lock);
 	}
 	if (binding->map)
@@ -236,7 +239,7 @@ void kvm_gmem_unbind(struct kvm_gmem_binding *binding)
 /* ---------------------------------------------------------------- pages */
 
 /* Under gmem->lock: the pages exist from here on. Those that did already keep what they hold. */
-static int allocate(struct kvm_gmem *gmem, u64 page, u64 pages)
+static int allocate(struct kvm_gmem *gmem, u64 page, u64 pages, int vcpu)
 {
 	if (range_map_is(&gmem->allocated, page, page + pages, 1))
 		return 0;
@@ -245,7 +248,7 @@ static int allocate(struct kvm_gmem *gmem, u64 page, u64 pages)
 	if (fallocate(gmem->backing, FALLOC_FL_KEEP_SIZE, page << HW_PAGE_SHIFT, pages << HW_PAGE_SHIFT))
 		return errno == EINTR ? -EINTR : -ENOMEM;
 	range_map_set(&gmem->allocated, page, page + pages, 1);
-	observe(gmem->kvm->obs, OBSERVE_KVM_GMEM_ALLOCATE, -1, gmem->backing, page, pages);
+	observe(gmem->kvm->obs, OBSERVE_KVM_GMEM_ALLOCATE, vcpu, gmem->backing, page, pages);
 	return 0;
 }
 
@@ -259,7 +262,12 @@ bool kvm_gmem_frame_of(const struct kvm_memslot *slot, gfn_t f, hpa_t *out)
 	return true;
 }
 
-int kvm_gmem_get_frame(const struct kvm_memslot *slot, gfn_t f, hpa_t *out)
+u64 kvm_gmem_offset(const struct kvm_memslot *slot, gfn_t f)
+{
+	return (slot->gmem->first + f.v - slot->base.v) << HW_PAGE_SHIFT;
+}
+
+int kvm_gmem_get_frame(const struct kvm_memslot *slot, gfn_t f, int vcpu, hpa_t *out)
 {
 	const struct kvm_gmem_binding *b = slot->gmem;
 	int error;
@@ -267,19 +275,19 @@ int kvm_gmem_get_frame(const struct kvm_memslot *slot, gfn_t f, hpa_t *out)
 	if (!kvm_gmem_frame_of(slot, f, out))
 		return -EFAULT;
 	pthread_mutex_lock(&b->file->lock);
-	error = allocate(b->file, b->first + f.v - slot->base.v, 1);
+	error = allocate(b->file, b->first + f.v - slot->base.v, 1, vcpu);
 	pthread_mutex_unlock(&b->file->lock);
 	return error;
 }
 
-void kvm_gmem_populate(const struct kvm_memslot *slot, gfn_t f, u64 pages)
+void kvm_gmem_populate(const struct kvm_memslot *slot, gfn_t f, u64 pages, int vcpu)
 {
 	const struct kvm_gmem_binding *b = slot->gmem;
 
 	if (!b->file || !b->map)
 		return;
 	pthread_mutex_lock(&b->file->lock);
-	allocate(b->file, b->first + f.v - slot->base.v, pages);
+	allocate(b->file, b->first + f.v - slot->base.v, pages, vcpu);
 	pthread_mutex_unlock(&b->file->lock);
 }
 
@@ -296,7 +304,7 @@ static void invalidate_begin(struct kvm_gmem *gmem, u64 first, u64 end)
 		from += b->base.v - b->first;
 		to += b->base.v - b->first;
 		kvm_mmu_invalidate_begin(gmem->kvm, gfn(from), gfn(to));
-		kvm_tdp_zap_leafs(gmem->kvm, gfn(from), gfn(to));
+		kvm_tdp_zap_leafs(gmem->kvm, gfn(from), gfn(to), OBSERVE_RULE_ZAP_PUNCH);
 	}
 	kvm_tdp_flush(gmem->kvm);
 }
@@ -328,8 +336,9 @@ static int punch_hole(struct kvm_gmem *gmem, u64 first, u64 end)
 		error = -errno;
 	else
 		range_map_set(&gmem->allocated, first, end, 0);
+	if (!error)
+		observe(gmem->kvm->obs, OBSERVE_KVM_GMEM_PUNCH, -1, gmem->backing, first, end - first);
 	invalidate_end(gmem, first, end);
-	observe(gmem->kvm->obs, OBSERVE_KVM_GMEM_PUNCH, -1, gmem->backing, first, end - first);
 	pthread_mutex_unlock(&gmem->lock);
 	return error;
 }
@@ -341,7 +350,7 @@ static int allocate_range(struct kvm_gmem *gmem, u64 first, u64 end)
 	if (end > gmem->size >> HW_PAGE_SHIFT)
 		return -EINVAL;
 	pthread_mutex_lock(&gmem->lock);
-	error = allocate(gmem, first, end - first);
+	error = allocate(gmem, first, end - first, -1);
 	pthread_mutex_unlock(&gmem->lock);
 	return error;
 }

@@ -40,13 +40,15 @@ void kvm_gmem_unbind(struct kvm_gmem_binding *binding);
 
 /*
  * The frame behind a gfn of a slot with a guest_memfd, allocated if need be; under kvm_slots_lock(). -EFAULT: the file is
- * gone; -ENOMEM.
+ * gone; -ENOMEM. `vcpu`: whose access asks for it, for the trace.
  */
-int kvm_gmem_get_frame(const struct kvm_memslot *slot, gfn_t f, hpa_t *out);
+int kvm_gmem_get_frame(const struct kvm_memslot *slot, gfn_t f, int vcpu, hpa_t *out);
+/* Where in the file it is, in bytes. Of a slot with a guest_memfd. */
+u64 kvm_gmem_offset(const struct kvm_memslot *slot, gfn_t f);
 /* The same without allocating: false if there is no such frame. */
 bool kvm_gmem_frame_of(const struct kvm_memslot *slot, gfn_t f, hpa_t *out);
 /* Allocates the frames of [f, f + pages) at once; what cannot be had is found out when it is asked for. */
-void kvm_gmem_populate(const struct kvm_memslot *slot, gfn_t f, u64 pages);
+void kvm_gmem_populate(const struct kvm_memslot *slot, gfn_t f, u64 pages, int vcpu);
 
 /* The file as a file. Negative errno, or MAP_FAILED with errno. */
 int kvm_gmem_fallocate(struct kvm_object *file, int mode, off_t offset, off_t length);

@@ -116,7 +116,7 @@ static void zap_slots(struct kvm *kvm, const struct span *change)
 	for (unsigned int as = 0; as < kvm->vendor->address_spaces; as++)
 		for (unsigned int i = 0; i < kvm->slots.as[as]->count; i++)
 			if (intersect(kvm->slots.as[as]->slot[i], change, &part))
-				kvm_tdp_zap_leafs(kvm, gfn(part.start), gfn(part.end));
+				kvm_tdp_zap_leafs(kvm, gfn(part.start), gfn(part.end), OBSERVE_RULE_ZAP_ATTRIBUTES);
 	kvm_tdp_flush(kvm);
 }
 
@@ -137,10 +137,11 @@ static void commit(struct kvm *kvm, const struct span *change, u64 attributes)
 	}
 	pthread_rwlock_wrlock(&kvm->attributes.lock);
 	range_map_set(&kvm->attributes.map, change->start, change->end, attributes);
+	/* Inside, so that no fault tells before it that it has read them. */
+	observe(kvm->obs, OBSERVE_KVM_SET_ATTRIBUTES, -1, change->start, change->end, attributes);
 	pthread_rwlock_unlock(&kvm->attributes.lock);
 	if (slots)
 		kvm_mmu_invalidate_end(kvm);
-	observe(kvm->obs, OBSERVE_KVM_SET_ATTRIBUTES, -1, change->start, change->end, attributes);
 }
 
 static int change_locked(struct kvm *kvm, const struct span *change, u64 attributes)

@@ -152,12 +152,18 @@ static void publish(struct kvm *kvm, unsigned int as_id, struct kvm_memslots *sl
 	free(old);
 }
 
-static void zap_slot(struct kvm *kvm, const struct kvm_memslot *slot)
+static void tell(const struct kvm *kvm, enum observe_slot_op op, const struct kvm_memslot *slot, gfn_t was)
+{
+	observe(kvm->obs, OBSERVE_KVM_MEMSLOT, -1, op, slot->id, slot->as_id, slot->flags, gfn_to_gpa(slot->base).v,
+		slot->pages << HW_PAGE_SHIFT, slot->hva, gfn_to_gpa(was).v);
+}
+
+static void zap_slot(struct kvm *kvm, const struct kvm_memslot *slot, enum observe_rule why)
 {
 	gfn_t end = gfn(slot->base.v + slot->pages);
 
 	kvm_mmu_invalidate_begin(kvm, slot->base, end);
-	kvm_tdp_zap(kvm, slot->base, end);
+	kvm_tdp_zap(kvm, slot->base, end, why);
 	kvm_mmu_invalidate_end(kvm);
 }
 
@@ -172,6 +178,8 @@ static int create_slot(struct kvm *kvm, const struct kvm_memslot *new)
 		free(slot);
 		return -ENOMEM;
 	}
+	/* Before it can be found: a guest_memfd's binding has told of it already. */
+	tell(kvm, OBSERVE_SLOT_CREATE, slot, slot->base);
 	publish(kvm, new->as_id, slots, true);
 	return 0;
 }
@@ -195,8 +203,10 @@ static int replace_slot(struct kvm *kvm, struct kvm_memslot *old, const struct k
 		free(moved);
 		return -ENOMEM;
 	}
+	tell(kvm, OBSERVE_SLOT_INVALIDATE, invalid, old->base);
 	publish(kvm, old->as_id, during, false);
-	zap_slot(kvm, invalid);
+	zap_slot(kvm, invalid, OBSERVE_RULE_ZAP_SLOT);
+	tell(kvm, new ? OBSERVE_SLOT_MOVE : OBSERVE_SLOT_DELETE, new ? moved : old, old->base);
 	publish(kvm, old->as_id, after, true);
 	if (!new || new->dirty != old->dirty)
 		kvm_dirty_bitmap_destroy(old->dirty);
@@ -216,9 +226,10 @@ static int change_flags(struct kvm *kvm, struct kvm_memslot *old, const struct k
 		free(slot);
 		return -ENOMEM;
 	}
+	tell(kvm, OBSERVE_SLOT_FLAGS, slot, old->base);
 	publish(kvm, new->as_id, slots, true);
 	/* Logging began: writable and large mappings go. It ended: large ones may come back. */
-	zap_slot(kvm, new);
+	zap_slot(kvm, new, OBSERVE_RULE_ZAP_SLOT_FLAGS);
 	if (old->dirty != new->dirty)
 		kvm_dirty_bitmap_destroy(old->dirty);
 	free(old);
@@ -390,9 +401,6 @@ int kvm_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_reg
 	/* Outside slots_lock: the client may have closed it meanwhile, and then this is its end. */
 	if (request.file)
 		kvm_object_put(request.file);
-	if (!error)
-		observe(kvm->obs, OBSERVE_KVM_MEMSLOT, -1, mem->slot, mem->flags, mem->guest_phys_addr, mem->memory_size,
-			mem->userspace_addr);
 	return error;
 }
 

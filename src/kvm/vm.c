@@ -21,6 +21,7 @@ static void vm_destroy(struct kvm_object *object)
 {
 	struct kvm *kvm = (struct kvm *)object;
 
+	observe(kvm->obs, OBSERVE_KVM_DESTROY_VM, -1, kvm->type);
 	if (kvm->irqchip)
 		kvm_irq_stop_vm(kvm);
 	if (kvm->timers)
@@ -49,15 +50,21 @@ static void vm_destroy(struct kvm_object *object)
 	pthread_mutex_destroy(&kvm->lock);
 	pthread_mutex_destroy(&kvm->slots_lock);
 	pthread_rwlock_destroy(&kvm->msr_filter_lock);
+	if (kvm->obs)
+		observer_destroy_derived(kvm->system->config.observer, kvm->obs);
 	kvm_object_put(&kvm->system->object);
 	free(kvm);
 }
 
 static int vm_create(struct kvm *kvm)
 {
+	struct softcvm_config config = kvm->system->config;
 	int error = kvm_slots_init(kvm);
 
-	error = error ? error : kvm_create_machine(&kvm->system->config, &kvm->machine);
+	if (!error && config.observer)
+		error = observer_derive(config.observer, &kvm->obs);
+	config.observer = kvm->obs;
+	error = error ? error : kvm_create_machine(&config, &kvm->machine);
 	error = error ? error : hw_vm_create(kvm->machine, &kvm->hw);
 	error = error ? error : kvm_mmu_create(kvm);
 	error = error ? error : kvm_timers_create(kvm);
@@ -89,7 +96,6 @@ long kvm_ioctl_create_vm(struct kvm_call *c)
 	kvm_object_init(&kvm->object, KVM_FD_VM, vm_destroy);
 	kvm_object_get(&c->system->object);
 	kvm->system = c->system;
-	kvm->obs = c->system->config.observer;
 	kvm->type = vendor->type;
 	kvm->vendor = vendor;
 	kvm->compat = kvm_compat_find(c->system->config.kvm_compat);
@@ -104,6 +110,8 @@ long kvm_ioctl_create_vm(struct kvm_call *c)
 	kvm_io_bus_init(&kvm->pio_bus);
 
 	error = vm_create(kvm);
+	if (!error)
+		observe(kvm->obs, OBSERVE_KVM_CREATE_VM, -1, kvm->type, !kvm_is_intel(kvm), kvm->system->config.kvm_compat);
 	fd = error ? error : kvm_fd_create_carrier("kvm-vm", 0);
 	if (fd >= 0 && (error = kvm_fd_install(fd, &kvm->object))) {
 		close(fd);

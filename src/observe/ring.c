@@ -21,13 +21,10 @@ struct text_sink {
 
 static void print_line(FILE *file, const struct observe_record *rec)
 {
-	char text[512];
-	int vcpu = rec->vcpu < 0 ? 0 : rec->vcpu;
+	char text[OBSERVE_LINE_MAX];
 
-	observe_format(rec, text, sizeof(text));
-	fprintf(file, "%16s-%-5d [%03d] %5llu.%09llu: %s: %s\n", rec->vcpu < 0 ? "kvm" : "vcpu", vcpu, vcpu,
-		(unsigned long long)(rec->time_ns / 1000000000u), (unsigned long long)(rec->time_ns % 1000000000u),
-		observe_event_name(rec->event), text);
+	observe_format_line(rec, text);
+	fputs(text, file);
 }
 
 static void ring_record(struct observe_sink *sink, const struct observe_record *rec)

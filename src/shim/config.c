@@ -7,11 +7,6 @@
 #include "observe/observe.h"
 #include "shim/shim.h"
 
-#define TRACE_EVENTS                                                                                                   \
-	"kvm_entry,kvm_exit,kvm_userspace_exit,kvm_page_fault,kvm_mmio,kvm_pio,kvm_cpuid,kvm_msr,kvm_cr,kvm_hypercall," \
-	"kvm_inj_virq,kvm_inj_exception,kvm_set_irq,kvm_msi_set_irq,kvm_ioapic_set_irq,kvm_pic_set_irq,kvm_apic_ipi,"   \
-	"kvm_apic_accept_irq,kvm_eoi,kvm_ack_irq,kvm_memslot,hw_unimplemented"
-
 /* The trace of this process: made when /dev/kvm is opened for the first time. */
 static struct {
 	pthread_mutex_t lock;
@@ -94,7 +89,7 @@ static void after_fork_parent(void) { pthread_mutex_unlock(&trace.lock); }
 static void after_fork_child(void)
 {
 	if (trace.observer)
-		trace.observer->mask = 0;
+		observer_silence(trace.observer);
 	trace.observer = NULL;
 	trace.file = NULL;
 	pthread_mutex_unlock(&trace.lock);
@@ -105,10 +100,10 @@ static bool start_trace(const char *path)
 	const char *events = setting("SOFTCVM_TRACE_EVENTS"), *bad;
 	struct observer *observer;
 	struct observe_sink *sink;
-	uint64_t mask;
+	struct observe_mask mask;
 	FILE *file;
 
-	if (observe_parse_mask(events ? events : TRACE_EVENTS, &mask, &bad))
+	if (observe_parse_mask(events ? events : OBSERVE_DEFAULT_EVENTS, &mask, &bad))
 		return complain("SOFTCVM_TRACE_EVENTS", bad, "not an event");
 	file = strcmp(path, "-") ? fopen(path, "ae") : fdopen(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), "w");
 	if (!file)
@@ -117,7 +112,7 @@ static bool start_trace(const char *path)
 		goto no_observer;
 	if (observe_sink_text(file, &sink))
 		goto no_sink;
-	observer_attach(observer, sink, mask);
+	observer_attach(observer, sink, &mask);
 	trace.file = file;
 	trace.observer = observer;
 	return true;

@@ -30,12 +30,13 @@ static void close_sink(struct observe_sink *sink) {}
 static void create_traced(struct guest *g, struct recorder *r, enum softcvm_platform platform, unsigned long type)
 {
 	struct softcvm_config config = { .platform = platform, .test_vm_types = true };
+	const struct observe_mask all = observe_mask_all();
 
 	memset(r, 0, sizeof(*r));
 	r->sink.record = record;
 	r->sink.close = close_sink;
 	assert_int_equal(observer_create(&r->observer), 0);
-	observer_attach(r->observer, &r->sink, ~0ull);
+	observer_attach(r->observer, &r->sink, &all);
 	config.observer = r->observer;
 	create_type(g, &config, type);
 }
@@ -118,14 +119,15 @@ static const struct {
 	uint64_t flags, fault;
 	struct span private[2];
 	unsigned int level;
+	enum observe_rule rule;
 } levels[] = {
-	{ "all shared", KVM_MEM_GUEST_MEMFD, AT, {}, HW_LEVEL_1G },
-	{ "logged", KVM_MEM_LOG_DIRTY_PAGES, AT, {}, HW_LEVEL_4K },
-	{ "a private page in another 2M page", KVM_MEM_GUEST_MEMFD, AT, { { AT + 4 * MEGA, PAGE } }, HW_LEVEL_2M },
-	{ "a private page in the same 2M page", KVM_MEM_GUEST_MEMFD, AT, { { AT + MEGA, PAGE } }, HW_LEVEL_4K },
-	{ "the neighbouring 2M page is private", KVM_MEM_GUEST_MEMFD, AT + 2 * MEGA, { { AT, 2 * MEGA } }, HW_LEVEL_2M },
-	{ "private, all of it", KVM_MEM_GUEST_MEMFD, AT, { { AT, 1024 * MEGA } }, HW_LEVEL_4K },
-	{ "mixed, and shared again", KVM_MEM_GUEST_MEMFD, AT, { { AT + MEGA, PAGE }, { ~0ull, 0 } }, HW_LEVEL_1G },
+	{ "all shared", KVM_MEM_GUEST_MEMFD, AT, {}, HW_LEVEL_1G, OBSERVE_RULE_LEVEL_MAX },
+	{ "logged", KVM_MEM_LOG_DIRTY_PAGES, AT, {}, HW_LEVEL_4K, OBSERVE_RULE_LEVEL_LOGGED },
+	{ "a private page in another 2M page", KVM_MEM_GUEST_MEMFD, AT, { { AT + 4 * MEGA, PAGE } }, HW_LEVEL_2M, OBSERVE_RULE_LEVEL_MIXED },
+	{ "a private page in the same 2M page", KVM_MEM_GUEST_MEMFD, AT, { { AT + MEGA, PAGE } }, HW_LEVEL_4K, OBSERVE_RULE_LEVEL_MIXED },
+	{ "the neighbouring 2M page is private", KVM_MEM_GUEST_MEMFD, AT + 2 * MEGA, { { AT, 2 * MEGA } }, HW_LEVEL_2M, OBSERVE_RULE_LEVEL_MIXED },
+	{ "private, all of it", KVM_MEM_GUEST_MEMFD, AT, { { AT, 1024 * MEGA } }, HW_LEVEL_4K, OBSERVE_RULE_LEVEL_GMEM },
+	{ "mixed, and shared again", KVM_MEM_GUEST_MEMFD, AT, { { AT + MEGA, PAGE }, { ~0ull, 0 } }, HW_LEVEL_1G, OBSERVE_RULE_LEVEL_MAX },
 };
 
 static void test_levels(void **state)
@@ -152,8 +154,10 @@ static void test_levels(void **state)
 				assert_int_equal(set_attributes(&g, AT, size, S), 0);
 		}
 		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_PRE_FAULT_MEMORY, &range), 0);
-		if (r.last[OBSERVE_KVM_TDP_MAP].arg[2] != levels[i].level)
-			fail_msg("%s: level %d", levels[i].what, (int)r.last[OBSERVE_KVM_TDP_MAP].arg[2]);
+		if (r.last[OBSERVE_KVM_TDP_MAP].arg[1] != levels[i].level)
+			fail_msg("%s: level %d", levels[i].what, (int)r.last[OBSERVE_KVM_TDP_MAP].arg[1]);
+		if (observe_rule_of(&r.last[OBSERVE_KVM_FAULT_LEVEL]) != levels[i].rule)
+			fail_msg("%s: %s", levels[i].what, observe_rule_text(observe_rule_of(&r.last[OBSERVE_KVM_FAULT_LEVEL]))->name);
 		softcvm_close(fd);
 		destroy_traced(&g, &r);
 	}
@@ -180,7 +184,10 @@ static void test_steps(void **state)
 	guest_store(&g, WINDOW + PAGE, 1);
 	assert_true(r.last[OBSERVE_KVM_PAGE_FAULT].arg[3] & PFERR_PRIVATE_ACCESS);
 	assert_int_equal(r.last[OBSERVE_KVM_FAULT_CLAIM].arg[0], WINDOW / PAGE + 1);
-	assert_int_equal(r.last[OBSERVE_KVM_FAULT_CLAIM].arg[3], 1);
+	assert_int_equal(observe_rule_of(&r.last[OBSERVE_KVM_FAULT_CLAIM]), OBSERVE_RULE_FAULT_CLAIM_ATTRIBUTES);
+	assert_int_equal(observe_rule_of(&r.last[OBSERVE_KVM_FAULT_ATTRIBUTE]), OBSERVE_RULE_FAULT_MATCH);
+	assert_int_equal(r.last[OBSERVE_KVM_FAULT_SLOT].arg[1], 1);
+	assert_int_equal(observe_rule_of(&r.last[OBSERVE_KVM_FAULT_DONE]), OBSERVE_RULE_FAULT_MAPPED);
 	assert_int_equal(r.count[OBSERVE_KVM_GMEM_ALLOCATE], 1);
 	assert_int_equal(r.last[OBSERVE_KVM_GMEM_ALLOCATE].arg[1], 1);
 	assert_int_equal(punch(fd, PAGE, PAGE), 0);
@@ -192,6 +199,7 @@ static void test_steps(void **state)
 	assert_int_equal(guest_access(&g, WINDOW, true, 0), -EFAULT);
 	assert_int_equal(r.count[OBSERVE_KVM_MEMORY_FAULT], 1);
 	assert_int_equal(r.last[OBSERVE_KVM_MEMORY_FAULT].arg[0], WINDOW);
+	assert_int_equal(observe_rule_of(&r.last[OBSERVE_KVM_FAULT_DONE]), OBSERVE_RULE_FAULT_NO_GMEM);
 	destroy_traced(&g, &r);
 }
 

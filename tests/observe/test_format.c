@@ -71,12 +71,18 @@ static void short_buffers_are_terminated(void **state)
 static void masks(void **state)
 {
 	const char *bad = NULL;
-	uint64_t mask = 0;
+	struct observe_mask mask = {{0}};
 
 	assert_int_equal(observe_parse_mask("kvm_exit,kvm_mmio", &mask, &bad), 0);
-	assert_int_equal(mask, 1ull << OBSERVE_KVM_EXIT | 1ull << OBSERVE_KVM_MMIO);
+	for (unsigned int event = 0; event < OBSERVE_EVENT_COUNT; event++)
+		assert_int_equal(observe_mask_has(&mask, event), event == OBSERVE_KVM_EXIT || event == OBSERVE_KVM_MMIO);
+	assert_int_equal(observe_parse_mask("steps,vmm_device", &mask, &bad), 0);
+	assert_true(observe_mask_has(&mask, OBSERVE_HW_CLAIM) && observe_mask_has(&mask, OBSERVE_VMM_DEVICE));
+	assert_false(observe_mask_has(&mask, OBSERVE_KVM_EXIT) || observe_mask_has(&mask, OBSERVE_KVM_TDP_MAP));
 	assert_int_equal(observe_parse_mask("all", &mask, &bad), 0);
-	assert_int_equal(mask, ~0ull >> (64 - OBSERVE_EVENT_COUNT));
+	for (unsigned int event = 0; event < 64 * OBSERVE_MASK_WORDS; event++)
+		assert_int_equal(observe_mask_has(&mask, event), event < OBSERVE_EVENT_COUNT);
+	assert_int_equal(observe_parse_mask(OBSERVE_DEFAULT_EVENTS, &mask, &bad), 0);
 	assert_int_equal(observe_parse_mask("kvm_exit,kvm_nothing", &mask, &bad), -EINVAL);
 	assert_string_equal(bad, "kvm_nothing");
 	assert_int_equal(observe_parse_mask("kvm_exit,,kvm_mmio", &mask, &bad), -EINVAL);
@@ -89,6 +95,7 @@ static uint64_t fixed_clock(void *opaque)
 
 static void sinks_get_what_they_want(void **state)
 {
+	struct observe_mask mask = {{0}};
 	struct observer *obs;
 	struct observe_sink *text, *ring;
 	uint64_t now = 1234567890;
@@ -100,8 +107,10 @@ static void sinks_get_what_they_want(void **state)
 	observer_set_clock(obs, fixed_clock, &now);
 	assert_int_equal(observe_sink_text(file, &text), 0);
 	assert_int_equal(observe_sink_ring(2, &ring), 0);
-	observer_attach(obs, text, 1ull << OBSERVE_KVM_INJ_VIRQ);
-	observer_attach(obs, ring, 1ull << OBSERVE_KVM_INJ_VIRQ | 1ull << OBSERVE_KVM_EOI);
+	observe_mask_add(&mask, OBSERVE_KVM_INJ_VIRQ);
+	observer_attach(obs, text, &mask);
+	observe_mask_add(&mask, OBSERVE_KVM_EOI);
+	observer_attach(obs, ring, &mask);
 	observe(obs, OBSERVE_KVM_INJ_VIRQ, 0, 32);
 	observe(obs, OBSERVE_KVM_EOI, 1, 1, 32);
 	observe(obs, OBSERVE_KVM_EOI, -1, 2, 33);
@@ -119,6 +128,39 @@ static void sinks_get_what_they_want(void **state)
 	free(ring_buf);
 }
 
+/* Each VM has a number; masks are the parent's, also of sinks that come later; silence is for all. */
+static void one_observer_for_each_vm(void **state)
+{
+	struct observer *obs, *vm[3];
+	struct observe_sink *text;
+	struct observe_mask all = observe_mask_all();
+	uint64_t now = 5;
+	char *buf = NULL;
+	size_t size = 0;
+	FILE *file = open_memstream(&buf, &size);
+
+	assert_int_equal(observer_create(&obs), 0);
+	observer_set_clock(obs, fixed_clock, &now);
+	assert_int_equal(observer_derive(obs, &vm[0]), 0);
+	assert_int_equal(observe_sink_text(file, &text), 0);
+	observer_attach(obs, text, &all);
+	assert_int_equal(observer_derive(obs, &vm[1]), 0);
+	observer_destroy_derived(obs, vm[0]);
+	assert_int_equal(observer_derive(obs, &vm[2]), 0);
+	observe(vm[1], OBSERVE_KVM_INJ_VIRQ, 3, 32);
+	observe(vm[2], OBSERVE_KVM_INJ_VIRQ, -1, 33);
+	observer_silence(obs);
+	observe(vm[2], OBSERVE_KVM_INJ_VIRQ, -1, 34);
+	fflush(file);
+	assert_string_equal(buf, "        vm1.vcpu-3     [003]     0.000000005: kvm_inj_virq: IRQ 32\n"
+				 "         vm2.kvm-0     [000]     0.000000005: kvm_inj_virq: IRQ 33\n");
+	observer_destroy_derived(obs, vm[1]);
+	observer_destroy_derived(obs, vm[2]);
+	observer_destroy(obs);
+	fclose(file);
+	free(buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +169,7 @@ int main(void)
 		cmocka_unit_test(short_buffers_are_terminated),
 		cmocka_unit_test(masks),
 		cmocka_unit_test(sinks_get_what_they_want),
+		cmocka_unit_test(one_observer_for_each_vm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -435,7 +435,7 @@ int cpu_rmw_host(struct hw_cpu *c, u64 lin, unsigned int size, void **host)
 	if (r || count > 1 || c->done_count)
 		return r;
 	/* Refused by stage 2: cpu_locked_rmw() finds out whether it is MMIO, reading first as the instruction does. */
-	tlb_stage2(c, p[0].a.gpa, STAGE2_W, &p[0].a.s2);
+	access_stage2_walk(c, &p[0].a, STAGE2_W);
 	if (p[0].a.s2.result != STAGE2_OK)
 		return EXEC_OK;
 	/* A store to decoded code must be followed by code_written(): also cpu_locked_rmw()'s. */
@@ -523,7 +523,7 @@ static void *contiguous(struct hw_cpu *c, struct piece *p, unsigned int count)
 	if (c->done_count)
 		return NULL;
 	for (unsigned int i = 0; i < count; i++) {
-		tlb_stage2(c, p[i].a.gpa, STAGE2_W, &p[i].a.s2);
+		access_stage2_walk(c, &p[i].a, STAGE2_W);
 		if (p[i].a.s2.result != STAGE2_OK)
 			return NULL;
 	}

@@ -4,6 +4,13 @@
  */
 #include "hw/cpu/walk.h"
 
+_Static_assert(CLAIM_NONE == (int)OBSERVE_CLAIM_NONE && CLAIM_SHARED == (int)OBSERVE_CLAIM_SHARED &&
+		       CLAIM_PRIVATE == (int)OBSERVE_CLAIM_PRIVATE,
+	       "claims print as names");
+_Static_assert(STAGE2_OK == (int)OBSERVE_STAGE2_MAPPED && STAGE2_NOT_PRESENT == (int)OBSERVE_STAGE2_NOT_PRESENT &&
+		       STAGE2_PERMISSION == (int)OBSERVE_STAGE2_DENIED && STAGE2_RESERVED == (int)OBSERVE_STAGE2_MMIO,
+	       "results of a stage-2 walk print as names");
+
 /* ---------------------------------------------------------------- (1) a virtual address is accessed */
 
 /* SDM 3A Table 6-7: by data type; 16-byte and larger operands have checks of their own (#GP). */
@@ -69,7 +76,11 @@ static int walk_denied(struct hw_cpu *c, const struct access *a, const struct wa
 {
 	u32 error = error_code(c, p, w, a->acc);
 
-	observe(cpu_observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, 0, w->level, error);
+	observe(cpu_observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, 0, w->level,
+		w->status == WALK_NOT_PRESENT ? OBSERVE_WALK_NOT_PRESENT :
+		w->status == WALK_RESERVED    ? OBSERVE_WALK_RESERVED :
+						OBSERVE_WALK_DENIED,
+		error);
 	return cpu_page_fault(c, a->lin, error);
 }
 
@@ -79,7 +90,7 @@ static void without_paging(struct hw_cpu *c, struct access *a)
 	a->guest_level = HW_LEVEL_4K;
 	a->guest_writable = a->guest_user = a->dirty = true;
 	a->guest_global = false;
-	observe(cpu_observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, a->gpa.v, 0, 0);
+	observe(cpu_observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, a->gpa.v, 0, OBSERVE_WALK_NO_PAGING, 0);
 }
 
 /* a->gpa still carries the shared bit or C-bit: access_claim() takes it off. */
@@ -112,7 +123,7 @@ int access_guest_walk(struct hw_cpu *c, struct access *a)
 	a->guest_user = w.user;
 	a->guest_global = w.global;
 	a->dirty = w.dirty;
-	observe(cpu_observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, a->gpa.v, w.level, 0);
+	observe(cpu_observer(c), OBSERVE_HW_GUEST_WALK, c->index, a->lin, a->gpa.v, w.level, OBSERVE_WALK_MAPPED, 0);
 	return EXEC_OK;
 }
 
@@ -134,12 +145,18 @@ void access_claim(struct hw_cpu *c, struct access *a)
 
 /* ---------------------------------------------------------------- (4) the host's structures */
 
+void access_stage2_walk(struct hw_cpu *c, struct access *a, unsigned int need)
+{
+	tlb_stage2(c, a->gpa, need, &a->s2);
+	observe(cpu_observer(c), OBSERVE_HW_STAGE2_WALK, c->index, a->gpa.v, a->s2.hpa.v, a->s2.level, a->s2.result,
+		a->table ? OBSERVE_USE_TABLE : OBSERVE_USE_ACCESS);
+}
+
 int access_stage2(struct hw_cpu *c, struct access *a)
 {
 	unsigned int need = a->acc & ACC_FETCH ? STAGE2_X : a->acc & ACC_WRITE ? STAGE2_W : STAGE2_R;
 
-	tlb_stage2(c, a->gpa, need, &a->s2);
-	observe(cpu_observer(c), OBSERVE_HW_STAGE2_WALK, c->index, a->gpa.v, a->s2.hpa.v, a->s2.level, a->s2.result);
+	access_stage2_walk(c, a, need);
 	return a->s2.result == STAGE2_OK ? EXEC_OK : cpu_exit_stage2(c, a);
 }
 

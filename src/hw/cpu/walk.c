@@ -128,12 +128,11 @@ static int table_access(struct hw_cpu *c, u64 lin, gpa_t where, unsigned int siz
 	if (tlb_stage2_hit(c, where, write ? STAGE2_W : STAGE2_R, host))
 		return EXEC_OK;
 	a = (struct access){.lin = lin, .acc = write ? ACC_WRITE : ACC_READ, .size = size, .gpa = where, .table = true};
-	tlb_stage2(c, where, write ? STAGE2_W : STAGE2_R, &a.s2);
+	access_stage2_walk(c, &a, write ? STAGE2_W : STAGE2_R);
 	if (a.s2.result == STAGE2_OK) {
 		*host = a.s2.hpa;
 		return EXEC_OK;
 	}
-	observe(cpu_observer(c), OBSERVE_HW_STAGE2_WALK, c->index, where.v, 0, a.s2.level, a.s2.result);
 	return cpu_exit_stage2(c, &a);
 }
 

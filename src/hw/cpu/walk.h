@@ -87,3 +87,8 @@ static inline bool tlb_stage2_hit(const struct hw_cpu *c, gpa_t a, unsigned int 
 }
 /* stage2_walk() of the vCPU's table, remembered until the next cpu_tlb_flush(). */
 void tlb_stage2(struct hw_cpu *c, gpa_t a, unsigned int need, struct stage2_walk *out);
+
+/* ---------------------------------------------------------------- step 4 alone (mmu.c) */
+
+/* The answer is in a->s2; access_stage2() exits if it is no. */
+void access_stage2_walk(struct hw_cpu *c, struct access *a, unsigned int need);

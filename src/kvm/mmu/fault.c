@@ -4,8 +4,23 @@
 
 #include "kvm/kvm.h"
 
+_Static_assert(RET_PF_CONTINUE == (int)OBSERVE_PF_CONTINUE && RET_PF_RETRY == (int)OBSERVE_PF_RETRY &&
+		       RET_PF_EMULATE == (int)OBSERVE_PF_EMULATE && RET_PF_WRITE_PROTECTED == (int)OBSERVE_PF_WRITE_PROTECTED &&
+		       RET_PF_INVALID == (int)OBSERVE_PF_INVALID && RET_PF_FIXED == (int)OBSERVE_PF_FIXED &&
+		       RET_PF_SPURIOUS == (int)OBSERVE_PF_SPURIOUS,
+	       "results print as names");
+_Static_assert(KVM_MEMSLOT_INVALID == OBSERVE_SLOT_FLAG_INVALID && KVM_MEMSLOT_GMEM_ONLY == OBSERVE_SLOT_FLAG_GMEM_ONLY,
+	       "slots are told with these flags");
+
+/* The answer of a step, and the rule behind it. */
+static int answer(struct kvm_page_fault *fault, enum observe_rule rule, int result)
+{
+	fault->rule = rule;
+	return result;
+}
+
 /* KVM_EXIT_MEMORY_FAULT, the one exit that comes with an error (api.rst). Returns it. */
-static int memory_fault_exit(struct kvm_vcpu *vcpu, const struct kvm_page_fault *fault, int error)
+static int memory_fault_exit(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, enum observe_rule rule, int error)
 {
 	struct kvm_run *run = vcpu->run;
 
@@ -15,7 +30,7 @@ static int memory_fault_exit(struct kvm_vcpu *vcpu, const struct kvm_page_fault 
 	run->memory_fault.size = HW_PAGE_SIZE;
 	observe(vcpu->kvm->obs, OBSERVE_KVM_MEMORY_FAULT, vcpu->index, run->memory_fault.gpa, run->memory_fault.flags,
 		error);
-	return error;
+	return answer(fault, rule, error);
 }
 
 /* ---------------------------------------------------------------- the sequence */
@@ -34,6 +49,7 @@ void kvm_mmu_invalidate_begin(struct kvm *kvm, gfn_t start, gfn_t end)
 		if (end.v > mmu->range_end)
 			mmu->range_end = end.v;
 	}
+	observe(kvm->obs, OBSERVE_KVM_INVALIDATE_BEGIN, -1, start.v, end.v, mmu->in_progress);
 	pthread_mutex_unlock(&mmu->lock);
 }
 
@@ -44,6 +60,7 @@ void kvm_mmu_invalidate_end(struct kvm *kvm)
 	pthread_mutex_lock(&mmu->lock);
 	__atomic_store_n(&mmu->seq, mmu->seq + 1, __ATOMIC_RELEASE);
 	mmu->in_progress--;
+	observe(kvm->obs, OBSERVE_KVM_INVALIDATE_END, -1, mmu->seq, mmu->in_progress);
 	pthread_mutex_unlock(&mmu->lock);
 }
 
@@ -71,40 +88,41 @@ static bool remembered_mmio(const struct kvm_vcpu *vcpu, gfn_t f, u64 generation
 }
 
 /* RSVD: the entry says that there was no slot. It is believed while the slots have not changed. */
-static int handle_mmio_entry(struct kvm_vcpu *vcpu, gfn_t f)
+static int handle_mmio_entry(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	u64 generation = kvm_slots_generation(&vcpu->kvm->slots);
 	struct kvm_mmu *mmu = &vcpu->kvm->mmu;
+	gfn_t f = fault->gfn;
 	u64 cached;
 	bool mmio;
 
 	if (remembered_mmio(vcpu, f, generation))
-		return RET_PF_EMULATE;
+		return answer(fault, OBSERVE_RULE_FAULT_MMIO_CACHED, RET_PF_EMULATE);
 	pthread_mutex_lock(&mmu->lock);
 	mmio = kvm_tdp_lookup_mmio(vcpu->kvm, f, &cached);
 	pthread_mutex_unlock(&mmu->lock);
 	if (!mmio)
-		return RET_PF_RETRY;
+		return answer(fault, OBSERVE_RULE_FAULT_MMIO_ZAPPED, RET_PF_RETRY);
 	if (generation & KVM_SLOTS_UPDATING || cached != (generation & KVM_MMIO_GENERATION_MASK))
 		return RET_PF_INVALID;
 	remember_mmio(vcpu, f, generation);
-	return RET_PF_EMULATE;
+	return answer(fault, OBSERVE_RULE_FAULT_MMIO_CACHED, RET_PF_EMULATE);
 }
 
 /* ---------------------------------------------------------------- no slot */
 
-static int fault_no_slot(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
+static int fault_no_slot(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, enum observe_rule rule)
 {
 	u64 generation = kvm_slots_generation(&vcpu->kvm->slots);
 	struct kvm_mmu *mmu = &vcpu->kvm->mmu;
 
 	if (fault->gfn.v >= mmu->max_gfn || generation & KVM_SLOTS_UPDATING)
-		return RET_PF_EMULATE;
+		return answer(fault, OBSERVE_RULE_FAULT_MMIO_NOT_CACHED, RET_PF_EMULATE);
 	remember_mmio(vcpu, fault->gfn, generation);
 	pthread_mutex_lock(&mmu->lock);
 	kvm_tdp_map_mmio(vcpu, fault, generation);
 	pthread_mutex_unlock(&mmu->lock);
-	return RET_PF_EMULATE;
+	return answer(fault, rule, RET_PF_EMULATE);
 }
 
 /*
@@ -120,10 +138,12 @@ static bool no_slot_is_mmio(const struct kvm_vcpu *vcpu, const struct kvm_page_f
 
 static int frame_from_gmem(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
-	int error = kvm_gmem_get_frame(fault->slot, fault->gfn, &fault->hpa);
+	int error = kvm_gmem_get_frame(fault->slot, fault->gfn, vcpu->index, &fault->hpa);
 
 	if (error)
-		return memory_fault_exit(vcpu, fault, error);
+		return memory_fault_exit(vcpu, fault,
+					 error == -EFAULT ? OBSERVE_RULE_FAULT_NO_GMEM : OBSERVE_RULE_FAULT_GMEM_ERROR, error);
+	fault->from = kvm_gmem_offset(fault->slot, fault->gfn);
 	fault->from_gmem = true;
 	fault->map_writable = true;
 	return RET_PF_CONTINUE;
@@ -137,10 +157,11 @@ static int frame_from_client(struct kvm_page_fault *fault)
 
 	/* A write to ROM is emulated: api.rst KVM_MEM_READONLY. It is not cached as MMIO. */
 	if (fault->write && slot->flags & KVM_MEM_READONLY)
-		return RET_PF_EMULATE;
+		return answer(fault, OBSERVE_RULE_FAULT_READONLY, RET_PF_EMULATE);
 	fault->hpa = kvm_slot_hpa(slot, fault->gfn);
+	fault->from = fault->hpa.v;
 	if (fault->prefetch && hw_load_host(fault->hpa, 1, &probe))
-		return -EFAULT;
+		return answer(fault, OBSERVE_RULE_FAULT_CLIENT_GONE, -EFAULT);
 	/* A logged page becomes writable only by a write fault, which is what logs it. */
 	fault->map_writable = !(slot->flags & KVM_MEM_READONLY) && (fault->write || !slot->dirty);
 	return RET_PF_CONTINUE;
@@ -151,9 +172,9 @@ static int fault_in_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	const struct kvm_memslot *slot = fault->slot;
 
 	if (slot->flags & KVM_MEMSLOT_INVALID && fault->prefetch && vcpu->kvm->compat->prefault_invalid_slot)
-		return vcpu->kvm->compat->prefault_invalid_slot;
+		return answer(fault, OBSERVE_RULE_FAULT_SLOT_INVALID_PREFAULT, vcpu->kvm->compat->prefault_invalid_slot);
 	if (slot->flags & KVM_MEMSLOT_INVALID)
-		return RET_PF_RETRY;
+		return answer(fault, OBSERVE_RULE_FAULT_SLOT_INVALID, RET_PF_RETRY);
 	if (fault->is_private || slot->flags & KVM_MEMSLOT_GMEM_ONLY)
 		return frame_from_gmem(vcpu, fault);
 	return frame_from_client(fault);
@@ -170,14 +191,17 @@ static int map_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	pthread_mutex_lock(&mmu->lock);
 	mapped = fault->prefetch ? kvm_tdp_mapped_level(vcpu->kvm, fault->gfn) : 0;
 	if (fault_is_stale(vcpu, fault)) {
-		observe(vcpu->kvm->obs, OBSERVE_KVM_RETRY, vcpu->index, fault->gfn.v, mmu->seq);
-		result = RET_PF_RETRY;
+		observe(vcpu->kvm->obs, OBSERVE_KVM_RETRY, vcpu->index, fault->gfn.v, fault->mmu_seq, mmu->seq, mmu->in_progress);
+		result = answer(fault, OBSERVE_RULE_FAULT_RETRY, RET_PF_RETRY);
 	} else if (mapped) {
 		fault->goal_level = mapped;
-		result = RET_PF_SPURIOUS;
+		result = answer(fault, OBSERVE_RULE_FAULT_SPURIOUS, RET_PF_SPURIOUS);
 	} else {
-		fault->goal_level = kvm_mmu_max_level(vcpu->kvm, fault);
+		fault->goal_level = kvm_mmu_max_level(vcpu, fault);
 		result = kvm_tdp_map(vcpu, fault);
+		fault->rule = result == RET_PF_FIXED	? OBSERVE_RULE_FAULT_MAPPED :
+			      result == RET_PF_SPURIOUS ? OBSERVE_RULE_FAULT_SPURIOUS :
+							  OBSERVE_RULE_FAULT_NO_TABLE;
 	}
 	pthread_mutex_unlock(&mmu->lock);
 	return result;
@@ -192,20 +216,43 @@ static int fault_with_slot(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 
 /* ---------------------------------------------------------------- the decision */
 
+static enum observe_rule who_claims(const struct kvm_vendor *vendor)
+{
+	if (!vendor->has_private_mem)
+		return OBSERVE_RULE_FAULT_NO_PRIVATE;
+	return vendor->hardware_claim ? OBSERVE_RULE_FAULT_CLAIM_HARDWARE : OBSERVE_RULE_FAULT_CLAIM_ATTRIBUTES;
+}
+
+static void tell_slot(const struct kvm_vcpu *vcpu, const struct kvm_page_fault *fault)
+{
+	const struct kvm_memslot *s = fault->slot;
+
+	if (s)
+		observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_SLOT, vcpu->index, fault->gfn.v, s->id, s->flags, s->base.v, s->pages);
+	else
+		observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_SLOT, vcpu->index, fault->gfn.v, ~0ull, 0, 0, 0);
+}
+
 /* Order as in kvm_mmu_faultin_pfn(): that claim and attribute agree comes before any question about the slot. */
 static int decide(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	bool attribute = kvm_is_private(vcpu->kvm, fault->gfn);
 
-	observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_CLAIM, vcpu->index, fault->gfn.v, fault->is_private, attribute,
-		fault->slot ? fault->slot->id : ~0ull);
-	if (no_slot_is_mmio(vcpu, fault))
-		return fault_no_slot(vcpu, fault);
+	observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_CLAIM, vcpu->index, fault->gfn.v, fault->is_private,
+		who_claims(vcpu->kvm->vendor));
+	if (no_slot_is_mmio(vcpu, fault)) {
+		tell_slot(vcpu, fault);
+		return fault_no_slot(vcpu, fault, OBSERVE_RULE_FAULT_NO_SLOT_IS_MMIO);
+	}
+	observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_ATTRIBUTE, vcpu->index, fault->gfn.v, attribute, fault->is_private);
 	if (fault->is_private != attribute)
-		return memory_fault_exit(vcpu, fault, -EFAULT);
+		return memory_fault_exit(vcpu, fault, OBSERVE_RULE_FAULT_MISMATCH, -EFAULT);
+	tell_slot(vcpu, fault);
 	if (fault->slot)
 		return fault_with_slot(vcpu, fault);
-	return fault->is_private ? memory_fault_exit(vcpu, fault, -EFAULT) : fault_no_slot(vcpu, fault);
+	if (fault->is_private)
+		return memory_fault_exit(vcpu, fault, OBSERVE_RULE_FAULT_NO_SLOT_PRIVATE, -EFAULT);
+	return fault_no_slot(vcpu, fault, OBSERVE_RULE_FAULT_NO_SLOT_SHARED);
 }
 
 static int fault_full_path(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
@@ -218,6 +265,7 @@ static int fault_full_path(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	fault->mmu_seq = __atomic_load_n(&kvm->mmu.seq, __ATOMIC_ACQUIRE);
 	fault->slot = kvm_find_slot(kvm, 0, fault->gfn);
 	result = decide(vcpu, fault);
+	observe(kvm->obs, OBSERVE_KVM_FAULT_DONE, vcpu->index, fault->gfn.v, result, fault->rule);
 	kvm_slots_unlock(kvm);
 	if (fault->flush)
 		kvm_tdp_flush(kvm);
@@ -240,12 +288,12 @@ static u64 check_hardware_code(struct kvm *kvm, u64 code)
 }
 
 /* Emulated MMIO is shared: a private access that meets its entry is an error without exit information. */
-static int fault_reserved(struct kvm_vcpu *vcpu, const struct kvm_page_fault *fault)
+static int fault_reserved(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	if (!fault->is_private)
-		return handle_mmio_entry(vcpu, fault->gfn);
+		return handle_mmio_entry(vcpu, fault);
 	kvm_warn_once(vcpu->kvm, KVM_WARN_PRIVATE_MMIO_ENTRY, fault->error_code);
-	return -EFAULT;
+	return answer(fault, OBSERVE_RULE_FAULT_MMIO_PRIVATE, -EFAULT);
 }
 
 int kvm_handle_page_fault(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
@@ -271,7 +319,10 @@ int kvm_handle_page_fault(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 		error_code);
 	if (fault.rsvd)
 		result = fault_reserved(vcpu, &fault);
-	return result == RET_PF_INVALID ? fault_full_path(vcpu, &fault) : result;
+	if (result == RET_PF_INVALID)
+		return fault_full_path(vcpu, &fault);
+	observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_DONE, vcpu->index, fault.gfn.v, result, fault.rule);
+	return result;
 }
 
 int kvm_prefault_page(struct kvm_vcpu *vcpu, gfn_t f, unsigned int *level)

@@ -24,29 +24,55 @@ static bool slot_allows(const struct kvm_memslot *slot, const struct huge_page *
 
 static unsigned int limit(unsigned int level, unsigned int most) { return most && most < level ? most : level; }
 
-unsigned int kvm_mmu_max_level(struct kvm *kvm, const struct kvm_page_fault *fault)
+/* The last limit that lowered the level. */
+static void lower(unsigned int *level, unsigned int to, enum observe_rule because, enum observe_rule *rule)
 {
-	unsigned int slot_level, level = fault->max_level;
+	if (to < *level)
+		*rule = because;
+	*level = to;
+}
 
-	if (fault->slot->dirty)
-		level = HW_LEVEL_4K;
+static unsigned int level_by_slot(const struct kvm_memslot *slot, gfn_t f, unsigned int level)
+{
 	for (; level > HW_LEVEL_4K; level--) {
-		const struct huge_page h = huge_page_of(fault->gfn, level);
+		const struct huge_page h = huge_page_of(f, level);
 
-		if (slot_allows(fault->slot, &h))
+		if (slot_allows(slot, &h))
 			break;
 	}
-	slot_level = level;
-	/* A huge page has one kind of frames only. */
+	return level;
+}
+
+/* A huge page has one kind of frames only. */
+static unsigned int level_by_attributes(struct kvm *kvm, gfn_t f, unsigned int level)
+{
 	for (; level > HW_LEVEL_4K; level--) {
-		const struct huge_page h = huge_page_of(fault->gfn, level);
+		const struct huge_page h = huge_page_of(f, level);
 
 		if (kvm_attributes_uniform(kvm, gfn(h.start), gfn(h.end)))
 			break;
 	}
-	observe(kvm->obs, OBSERVE_KVM_FAULT_LEVEL, -1, fault->gfn.v, slot_level, level,
-		fault->from_gmem ? HW_LEVEL_4K : level);
+	return level;
+}
+
+unsigned int kvm_mmu_max_level(struct kvm_vcpu *vcpu, const struct kvm_page_fault *fault)
+{
+	const struct kvm_vendor *vendor = vcpu->kvm->vendor;
+	unsigned int slot_level, attributes_level, level = fault->max_level;
+	enum observe_rule rule = OBSERVE_RULE_LEVEL_MAX;
+
+	if (fault->slot->dirty)
+		lower(&level, HW_LEVEL_4K, OBSERVE_RULE_LEVEL_LOGGED, &rule);
+	slot_level = level_by_slot(fault->slot, fault->gfn, level);
+	lower(&level, slot_level, OBSERVE_RULE_LEVEL_SLOT, &rule);
+	attributes_level = level_by_attributes(vcpu->kvm, fault->gfn, level);
+	lower(&level, attributes_level, OBSERVE_RULE_LEVEL_MIXED, &rule);
 	/* guest_memfd gives out single pages. */
-	level = limit(level, fault->from_gmem ? HW_LEVEL_4K : 0);
-	return limit(level, kvm->vendor->max_level ? kvm->vendor->max_level(kvm, fault->gfn, fault->is_private) : 0);
+	if (fault->from_gmem)
+		lower(&level, HW_LEVEL_4K, OBSERVE_RULE_LEVEL_GMEM, &rule);
+	if (vendor->max_level)
+		lower(&level, limit(level, vendor->max_level(vcpu->kvm, fault->gfn, fault->is_private)), OBSERVE_RULE_LEVEL_VENDOR,
+		      &rule);
+	observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_LEVEL, vcpu->index, fault->gfn.v, slot_level, attributes_level, level, rule);
+	return level;
 }

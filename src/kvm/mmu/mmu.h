@@ -18,6 +18,7 @@
 
 #include "hw/addr.h"
 #include "hw/stage2.h"
+#include "observe/observe.h"
 
 struct kvm;
 struct kvm_vcpu;
@@ -67,11 +68,13 @@ struct kvm_page_fault {
 	const struct kvm_memslot *slot;
 	u64 mmu_seq;
 	hpa_t hpa; /* of the page */
+	u64 from;  /* the page as the trace names it: client address, or byte of the guest_memfd */
 	bool map_writable;
 	bool from_gmem;
 	/* outputs */
 	unsigned int goal_level;
 	bool flush; /* a mapping was replaced: flush after mmu.lock is dropped */
+	enum observe_rule rule; /* what decided it, for the trace */
 };
 
 int kvm_mmu_create(struct kvm *kvm);
@@ -88,7 +91,7 @@ void kvm_mmu_invalidate_begin(struct kvm *kvm, gfn_t start, gfn_t end);
 void kvm_mmu_invalidate_end(struct kvm *kvm);
 
 /* level.c */
-unsigned int kvm_mmu_max_level(struct kvm *kvm, const struct kvm_page_fault *fault);
+unsigned int kvm_mmu_max_level(struct kvm_vcpu *vcpu, const struct kvm_page_fault *fault);
 
 /* invariants.c: 0, or 1 and which rule is violated where. Takes slots_lock. */
 int kvm_check_invariants(struct kvm *kvm, char *message, size_t size);
@@ -103,10 +106,10 @@ unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f);
 bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation);
 /* Takes write permission from the frames whose bit is set (64 from `base`); kvm_tdp_flush() is the caller's. */
 void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask);
-/* Unmaps [start, end); complete only behind kvm_tdp_flush(). */
-void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end);
+/* Unmaps [start, end), by the rule `why`; complete only behind kvm_tdp_flush(). */
+void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why);
 /* Both; complete when it returns. */
-void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end);
+void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why);
 void kvm_tdp_flush(struct kvm *kvm);
 
 /* Every leaf and MMIO entry, with the first frame that it is for. */

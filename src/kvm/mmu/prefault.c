@@ -75,7 +75,7 @@ static void allocate_batch(const struct prefault *p)
 		kvm_get_attributes(kvm, p->at, &end);
 		pages = pages < end.v - p->at.v ? pages : end.v - p->at.v;
 		pages = pages < slot->base.v + slot->pages - p->at.v ? pages : slot->base.v + slot->pages - p->at.v;
-		kvm_gmem_populate(slot, p->at, pages);
+		kvm_gmem_populate(slot, p->at, pages, p->vcpu->index);
 	}
 	kvm_slots_unlock(kvm);
 }
@@ -89,8 +89,10 @@ static int step(struct prefault *p)
 	if (!p->vcpu->kvm->pre_fault_allowed)
 		return -EOPNOTSUPP;
 	error = map_one(p, &level);
-	if (error)
+	if (error) {
+		observe(p->vcpu->kvm->obs, OBSERVE_KVM_PRE_FAULT_STEP, p->vcpu->index, p->at.v, 0, level, error);
 		return error;
+	}
 	size = hw_level_size(level) >> HW_PAGE_SHIFT;
 	pages = size - (p->at.v & (size - 1));
 	pages = pages < p->pages ? pages : p->pages;
@@ -99,6 +101,7 @@ static int step(struct prefault *p)
 		p->page_by_page = true;
 	if (p->page_by_page)
 		pages = 1;
+	observe(p->vcpu->kvm->obs, OBSERVE_KVM_PRE_FAULT_STEP, p->vcpu->index, p->at.v, pages, level, 0);
 	p->at.v += pages;
 	p->pages -= pages;
 	return 0;

@@ -137,7 +137,8 @@ int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	if (fault->write)
 		kvm_mark_dirty(fault->slot, fault->gfn);
 	store_entry(e, leaf);
-	observe(vcpu->kvm->obs, OBSERVE_KVM_TDP_MAP, vcpu->index, fault->gfn.v, fault->hpa.v, level, perms);
+	observe(vcpu->kvm->obs, OBSERVE_KVM_TDP_MAP, vcpu->index, fault->gfn.v, level, perms,
+		fault->from_gmem ? OBSERVE_BACKING_GMEM : OBSERVE_BACKING_CLIENT, fault->from);
 	return RET_PF_FIXED;
 }
 
@@ -182,6 +183,8 @@ bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation)
 
 void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask)
 {
+	if (mask)
+		observe(kvm->obs, OBSERVE_KVM_WRITE_PROTECT, -1, base.v, mask);
 	for (; mask; mask &= mask - 1) {
 		gfn_t f = gfn(base.v + __builtin_ctzll(mask));
 		u64 *e = find_entry(&kvm->mmu, f, HW_LEVEL_4K, false, NULL);
@@ -240,19 +243,20 @@ static void zap_table(struct kvm_mmu *mmu, u64 *table, unsigned int level, u64 f
 	}
 }
 
-void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end)
+void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why)
 {
 	struct kvm_mmu *mmu = &kvm->mmu;
 
 	pthread_mutex_lock(&mmu->lock);
 	zap_table(mmu, mmu->s2.root, mmu->s2.levels, 0, start.v, end.v);
+	/* Inside, so that a mapping that follows is told behind it. */
+	observe(kvm->obs, OBSERVE_KVM_TDP_ZAP, -1, start.v, end.v, why);
 	pthread_mutex_unlock(&mmu->lock);
-	observe(kvm->obs, OBSERVE_KVM_TDP_ZAP, -1, start.v, end.v);
 }
 
-void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end)
+void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why)
 {
-	kvm_tdp_zap_leafs(kvm, start, end);
+	kvm_tdp_zap_leafs(kvm, start, end, why);
 	kvm_tdp_flush(kvm);
 }
 

@@ -334,8 +334,7 @@ int kvm_arch_run(struct kvm_vcpu *vcpu)
 	running = NULL;
 	interrupt_wanted = false;
 	publish_state(vcpu);
-	if (result >= 0 || vcpu->run->exit_reason != KVM_EXIT_UNKNOWN)
-		observe(vcpu->kvm->obs, OBSERVE_KVM_USERSPACE_EXIT, vcpu->index, vcpu->run->exit_reason, result);
+	observe(vcpu->kvm->obs, OBSERVE_KVM_USERSPACE_EXIT, vcpu->index, vcpu->run->exit_reason, result);
 	return result;
 }
 
