@@ -48,9 +48,15 @@ static int open_kvm(struct vm *vm)
 	return 0;
 }
 
+/* Events come before the VM has a clock, and when it has none any more: time stands still then. */
 static uint64_t guest_clock(void *opaque)
 {
-	return vm_time_ns(opaque);
+	struct vm *vm = opaque;
+	uint64_t now = vm_time_ns(vm);
+
+	if (now > vm->last_event_ns)
+		vm->last_event_ns = now;
+	return vm->last_event_ns;
 }
 
 void *vm_memory_hint(const struct vm *vm, size_t below)
@@ -123,9 +129,9 @@ int vm_create(struct vm *vm, const struct vmm_config *config)
 		vmm_error("eventfd: %s", strerror(errno));
 		return -errno;
 	}
-	err = open_kvm(vm);
-	if (!err && vm_synchronous(vm) && config->softcvm.observer)
+	if (vm_synchronous(vm) && config->softcvm.observer)
 		observer_set_clock(config->softcvm.observer, guest_clock, vm);
+	err = open_kvm(vm);
 	if (!err)
 		err = add_memory(vm);
 	if (err)
@@ -176,8 +182,6 @@ void vm_join(struct vm *vm)
 
 void vm_destroy(struct vm *vm)
 {
-	if (vm->config->softcvm.observer)
-		observer_set_clock(vm->config->softcvm.observer, NULL, NULL);
 	for (unsigned int i = 0; i < vm->nr_virtio; i++)
 		virtio_destroy(vm->virtio[i]);
 	pci_destroy(vm->pci);
@@ -192,6 +196,8 @@ void vm_destroy(struct vm *vm)
 		vm->calls->close(vm->kvm_fd);
 	if (vm->config->type->remove_memory)
 		vm->config->type->remove_memory(vm);
+	if (vm->config->softcvm.observer)
+		observer_set_clock(vm->config->softcvm.observer, NULL, NULL);
 	memory_destroy(&vm->memory);
 	if (vm->end_event >= 0)
 		close(vm->end_event);

@@ -70,6 +70,7 @@ struct vm {
 	int end_event; /* eventfd, readable once the machine has ended */
 	uint64_t end;  /* enum vm_end and detail << 32; atomic, set once */
 	bool panic_seen; /* atomic: the kernel printed that it panics */
+	uint64_t last_event_ns; /* under the observer's lock: what its clock said last */
 };
 
 /* 0 or -errno, after a message. */
