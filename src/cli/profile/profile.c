@@ -74,6 +74,7 @@ static void destroy(struct observe_sink *sink)
 
 int profile_create(struct observer *obs, struct profile **out)
 {
+	struct observe_mask mask = { { 0 } };
 	struct profile *p = calloc(1, sizeof(*p));
 
 	if (!p)
@@ -81,7 +82,9 @@ int profile_create(struct observer *obs, struct profile **out)
 	pthread_mutex_init(&p->lock, NULL);
 	p->sink.record = record;
 	p->sink.close = destroy;
-	observer_attach(obs, &p->sink, 1ull << OBSERVE_KVM_EXIT | 1ull << OBSERVE_KVM_MMIO);
+	observe_mask_add(&mask, OBSERVE_KVM_EXIT);
+	observe_mask_add(&mask, OBSERVE_KVM_MMIO);
+	observer_attach(obs, &p->sink, &mask);
 	*out = p;
 	return 0;
 }
