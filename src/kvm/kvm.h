@@ -153,6 +153,7 @@ struct kvm_vcpu {
 	/* own thread */
 	u32 mp_state;		     /* KVM_MP_STATE_*; also read by others, __atomic */
 	kvm_completion completion;
+	u64 waiting_rip;	     /* kvm_finish_write(): where the exit was that waits */
 	struct hw_event reinject;    /* software interrupt cut short by an exit */
 	bool vectoring;		     /* the last exit cut the delivery of an event short */
 	bool pv_unhalted;	     /* KVM_HC_KICK_CPU ended a halt that is still to come */

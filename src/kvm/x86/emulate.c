@@ -67,13 +67,11 @@ static int finish_access(struct kvm_vcpu *vcpu, u64 data)
 	return KVM_RESUME_GUEST;
 }
 
-static int complete_mmio(struct kvm_vcpu *vcpu)
+static int complete_mmio_read(struct kvm_vcpu *vcpu)
 {
-	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
 	u64 data = 0;
 
-	if (!a->write)
-		memcpy(&data, vcpu->run->mmio.data, a->size);
+	memcpy(&data, vcpu->run->mmio.data, hw_cpu_exit(vcpu->cpu)->access.size);
 	return finish_access(vcpu, data);
 }
 
@@ -86,9 +84,13 @@ static int mmio_to_user(struct kvm_vcpu *vcpu, const struct hw_access *a)
 	run->mmio.len = a->size;
 	run->mmio.is_write = a->write;
 	memset(run->mmio.data, 0, sizeof(run->mmio.data));
-	if (a->write)
-		memcpy(run->mmio.data, &a->data, a->size);
-	vcpu->completion = complete_mmio;
+	if (!a->write) {
+		vcpu->completion = complete_mmio_read;
+		return KVM_EXIT_TO_USER;
+	}
+	memcpy(run->mmio.data, &a->data, a->size);
+	hw_cpu_complete_access(vcpu->cpu, 0);
+	kvm_finish_write(vcpu);
 	return KVM_EXIT_TO_USER;
 }
 

@@ -166,28 +166,72 @@ static int enter_guest(struct kvm_vcpu *vcpu)
 }
 
 /*
- * An instruction whose access was answered is finished before KVM_RUN returns, so that user space may save the state
- * (api.rst KVM_EXIT_MMIO). An NMI window ends the run behind it: the processor looks at windows only between instructions.
- * NMI blocking would hold the window shut, so it is lifted meanwhile; nothing is injected.
+ * The processor to the end of the instruction whose access was answered, if nothing else comes in between. An NMI window ends
+ * the run behind it: the processor looks at windows only between instructions. NMI blocking would hold the window shut, so it
+ * is lifted meanwhile; nothing is injected.
  */
-static int finish_insn(struct kvm_vcpu *vcpu)
+static void run_to_insn_end(struct kvm_vcpu *vcpu)
 {
 	struct hw_arch *a = hw_cpu_arch(vcpu->cpu);
 	struct hw_ctl *ctl = hw_cpu_ctl(vcpu->cpu);
+	u32 blocked = a->interruptibility & HW_BLOCK_NMI;
+
+	a->interruptibility &= ~HW_BLOCK_NMI;
+	ctl->nmi_window = true;
+	do {
+		hw_cpu_clear_kick(vcpu->cpu);
+		hw_cpu_run(vcpu->cpu);
+	} while (hw_cpu_exit(vcpu->cpu)->kicked && hw_cpu_mid_insn(vcpu->cpu));
+	ctl->nmi_window = false;
+	a->interruptibility |= blocked;
+}
+
+/* Before KVM_RUN returns, so that user space may save the state (api.rst KVM_EXIT_MMIO). */
+static int finish_insn(struct kvm_vcpu *vcpu)
+{
 	int result = KVM_RESUME_GUEST;
 
 	while (result == KVM_RESUME_GUEST && hw_cpu_mid_insn(vcpu->cpu)) {
-		u32 blocked = a->interruptibility & HW_BLOCK_NMI;
-
-		hw_cpu_clear_kick(vcpu->cpu);
-		a->interruptibility &= ~HW_BLOCK_NMI;
-		ctl->nmi_window = true;
-		hw_cpu_run(vcpu->cpu);
-		ctl->nmi_window = false;
-		a->interruptibility |= blocked;
+		run_to_insn_end(vcpu);
 		result = handle_exit(vcpu);
 	}
 	return result;
+}
+
+static int handle_waiting_exit(struct kvm_vcpu *vcpu)
+{
+	/* User space sent the guest elsewhere. */
+	if (hw_cpu_arch(vcpu->cpu)->rip != vcpu->waiting_rip)
+		return KVM_RESUME_GUEST;
+	return handle_exit(vcpu);
+}
+
+static bool is_ept_exit(const struct hw_vmx_exit *x)
+{
+	return x->reason == VMX_EXIT_EPT_VIOLATION || x->reason == VMX_EXIT_EPT_MISCONFIG;
+}
+
+/* The exit behind an instruction: the window, or what will come again when the guest goes on. */
+static bool exit_comes_again(const struct kvm_vcpu *vcpu)
+{
+	const struct hw_exit *exit = hw_cpu_exit(vcpu->cpu);
+
+	if (exit->kicked || exit->host_fault)
+		return true;
+	if (kvm_is_intel(vcpu->kvm))
+		return exit->vmx.reason == VMX_EXIT_NMI_WINDOW || (is_ept_exit(&exit->vmx) && !exit->vmx.idt_info);
+	return exit->svm.code == SVM_EXIT_IRET || (exit->svm.code == SVM_EXIT_NPF && !exit->svm.int_info);
+}
+
+void kvm_finish_write(struct kvm_vcpu *vcpu)
+{
+	run_to_insn_end(vcpu);
+	if (!hw_cpu_mid_insn(vcpu->cpu) && exit_comes_again(vcpu)) {
+		hw_cpu_drop_access(vcpu->cpu);
+		return;
+	}
+	vcpu->waiting_rip = hw_cpu_arch(vcpu->cpu)->rip;
+	vcpu->completion = handle_waiting_exit;
 }
 
 /* ---------------------------------------------------------------- the loop */

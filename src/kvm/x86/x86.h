@@ -27,6 +27,11 @@ int kvm_arch_run(struct kvm_vcpu *vcpu);
 int kvm_x86_enter(struct kvm_vcpu *vcpu);
 /* What every entry has directly before and behind it, whoever enters: deadline, kick, trace. */
 void kvm_begin_entry(struct kvm_vcpu *vcpu);
+/*
+ * A write is on its way to user space: the instruction ends here, as Linux's emulator writes registers back and moves RIP
+ * before such an exit. Another access or fault of the same instruction waits until KVM_RUN is called again.
+ */
+void kvm_finish_write(struct kvm_vcpu *vcpu);
 /* Long requests besides KVM_RUN: softcvm_interrupt() is for this vCPU until `begin` is false again. */
 void kvm_vcpu_interruptible(struct kvm_vcpu *vcpu, bool begin);
 bool kvm_vcpu_interrupted(struct kvm_vcpu *vcpu);
