@@ -62,6 +62,8 @@ int softcvm_close(int fd);
  * Linux (read and truncate EINVAL, lseek and pread ESPIPE); the descriptor itself holds no memory. */
 int softcvm_fallocate(int fd, int mode, off_t offset, off_t length);
 int softcvm_fstat(int fd, struct stat *st);
+/* What readlink() of /proc/self/fd says of the descriptor, as on Linux. 0, -EBADF, -ENAMETOOLONG. */
+int softcvm_fd_name(int fd, char *name, size_t size);
 /* Async-signal-safe: ends the KVM_RUN that the calling thread is in, or its next one, with -EINTR. */
 void softcvm_interrupt(void);
 /* The VMM's own devices wrote guest memory at these host addresses: decoded guest code there is dropped at once.

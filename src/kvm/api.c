@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The public functions of the library, and the dispatch of requests. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -174,6 +175,33 @@ int softcvm_fstat(int fd, struct stat *st)
 		result = kvm_gmem_fstat(object, fd, st);
 	kvm_object_put(object);
 	return result;
+}
+
+int softcvm_fd_name(int fd, char *name, size_t size)
+{
+	struct kvm_object *object = kvm_fd_get(fd);
+	int length = 0;
+
+	if (!object)
+		return -EBADF;
+	switch (object->kind) {
+	case KVM_FD_SYSTEM:
+		length = snprintf(name, size, "/dev/kvm");
+		break;
+	case KVM_FD_VM:
+		length = snprintf(name, size, "anon_inode:kvm-vm");
+		break;
+	case KVM_FD_VCPU:
+		length = snprintf(name, size, "anon_inode:kvm-vcpu:%u", ((struct kvm_vcpu *)object)->vcpu_id);
+		break;
+	case KVM_FD_GUEST_MEMFD:
+		length = snprintf(name, size, "%s", kvm_gmem_name(object));
+		break;
+	default:
+		length = snprintf(name, size, "anon_inode:kvm-device");
+	}
+	kvm_object_put(object);
+	return (size_t)length < size ? 0 : -ENAMETOOLONG;
 }
 
 int softcvm_close(int fd) { return kvm_fd_close(fd); }

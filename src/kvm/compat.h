@@ -11,6 +11,8 @@ struct kvm_compat {
 	u64 gmem_flags;
 	/* KVM_MEM_GUEST_MEMFD and KVM_CAP_GUEST_MEMFD also for VMs without private memory */
 	bool gmem_for_every_type;
+	/* what /proc shows of a guest_memfd: an anonymous inode, or a file of a filesystem of its own */
+	const char *gmem_name;
 	/* a page of a guest_memfd is bound a second time */
 	int gmem_bound_twice;
 	/* KVM_PRE_FAULT_MEMORY meets a slot that is being deleted: 0 tries again until it is gone */

@@ -386,6 +386,8 @@ int kvm_gmem_fallocate(struct kvm_object *file, int mode, off_t offset, off_t le
 
 /* ---------------------------------------------------------------- other calls on the file */
 
+const char *kvm_gmem_name(const struct kvm_object *file) { return ((const struct kvm_gmem *)file)->kvm->compat->gmem_name; }
+
 int kvm_gmem_fstat(struct kvm_object *file, int fd, struct stat *st)
 {
 	if (fstat(fd, st))

@@ -52,5 +52,7 @@ void kvm_gmem_populate(const struct kvm_memslot *slot, gfn_t f, u64 pages, int v
 
 /* The file as a file. Negative errno, or MAP_FAILED with errno. */
 int kvm_gmem_fallocate(struct kvm_object *file, int mode, off_t offset, off_t length);
+/* As /proc/self/fd has it. */
+const char *kvm_gmem_name(const struct kvm_object *file);
 int kvm_gmem_fstat(struct kvm_object *file, int fd, struct stat *st);
 void *kvm_gmem_mmap(struct kvm_object *file, void *addr, size_t length, int prot, int flags, off_t offset);

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Descriptors: opening, duplicating, closing, and what Linux answers when they are used as files. */
+/* Descriptors: opening, duplicating, closing, mapping. */
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 
 #include "shim/shim.h"
-
-#define KVM_MAJOR 10 /* the misc device that /dev/kvm is */
-#define KVM_MINOR 232
 
 /* Prototypes that headers only show to fortified programs. */
 int __open_2(const char *path, int flags);
@@ -16,9 +12,7 @@ int __open64_2(const char *path, int flags);
 int __openat_2(int dir, const char *path, int flags);
 int __openat64_2(int dir, const char *path, int flags);
 
-_Static_assert(sizeof(struct stat) == sizeof(struct stat64) && sizeof(off_t) == sizeof(off64_t), "x86-64");
-
-static int failed(int error)
+int shim_failed(int error)
 {
 	errno = error;
 	return -1;
@@ -33,12 +27,14 @@ static bool open_ours(const char *path, int flags, int *fd)
 		return false;
 	if (!strcmp(path, "/dev/kvm"))
 		*fd = shim_open_kvm(flags);
+	else if (shim_fd_of_path(path) >= 0)
+		*fd = shim_reopen(shim_fd_of_path(path), flags);
 	else
 		*fd = shim_open_sysfs(path, flags);
 	if (*fd == -ENODATA)
 		return false;
 	if (*fd < 0)
-		*fd = failed(-*fd);
+		*fd = shim_failed(-*fd);
 	return true;
 }
 
@@ -102,8 +98,7 @@ __attribute__((constructor)) static void watch_forks(void)
 	pthread_atfork(NULL, NULL, set_owner);
 }
 
-/* The child of vfork() has descriptors of its own, but shares our table. */
-static bool is_ours(int fd) { return softcvm_fd_kind(fd) != SOFTCVM_FD_NONE && owner == getpid(); }
+bool shim_is_ours(int fd) { return softcvm_fd_kind(fd) != SOFTCVM_FD_NONE && owner == getpid(); }
 
 static void forget(int fd)
 {
@@ -117,8 +112,8 @@ static int duplicated(int from, int to)
 {
 	int error;
 
-	if (!is_ours(from)) {
-		if (is_ours(to))
+	if (!shim_is_ours(from)) {
+		if (shim_is_ours(to))
 			forget(to);
 		return to;
 	}
@@ -127,7 +122,7 @@ static int duplicated(int from, int to)
 	if (error)
 		__wrap_close(to);
 	shim_leave();
-	return error ? failed(-error) : to;
+	return error ? shim_failed(-error) : to;
 }
 
 /* ---------------------------------------------------------------- close */
@@ -136,12 +131,12 @@ int close(int fd)
 {
 	int result;
 
-	if (!is_ours(fd))
+	if (!shim_is_ours(fd))
 		return __wrap_close(fd);
 	shim_enter();
 	result = softcvm_close(fd);
 	shim_leave();
-	return result ? failed(-result) : 0;
+	return result ? shim_failed(-result) : 0;
 }
 
 int close_range(unsigned int first, unsigned int last, int flags)
@@ -150,7 +145,7 @@ int close_range(unsigned int first, unsigned int last, int flags)
 
 	if (!(flags & CLOSE_RANGE_CLOEXEC) && first <= last)
 		for (long fd = first; fd < limit && fd <= (long)last; fd++)
-			if (softcvm_fd_kind(fd) != SOFTCVM_FD_NONE && is_ours(fd))
+			if (softcvm_fd_kind(fd) != SOFTCVM_FD_NONE && shim_is_ours(fd))
 				close(fd);
 	return __wrap_close_range(first, last, flags);
 }
@@ -180,6 +175,9 @@ int dup3(int from, int to, int flags)
 	return result < 0 ? result : duplicated(from, result);
 }
 
+/* Only tmpfs has seals, not what a client believes to have. */
+static bool is_seal_command(int command) { return command == F_ADD_SEALS || command == F_GET_SEALS; }
+
 static int duplicate_by_fcntl(int command, int fd, int to)
 {
 	if (to < 0 || (command != F_DUPFD && command != F_DUPFD_CLOEXEC))
@@ -196,6 +194,8 @@ static int duplicate_by_fcntl(int command, int fd, int to)
 		va_start(ap, command);                                                         \
 		argument = va_arg(ap, void *);                                                 \
 		va_end(ap);                                                                    \
+		if (is_seal_command(command) && shim_is_ours(fd))                              \
+			return shim_failed(EINVAL);                                            \
 		return duplicate_by_fcntl(command, fd, __wrap_##name(fd, command, argument));  \
 	}
 
@@ -208,7 +208,7 @@ void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
 	void *at;
 
-	if (flags & MAP_ANONYMOUS || !is_ours(fd))
+	if (flags & MAP_ANONYMOUS || !shim_is_ours(fd))
 		return __wrap_mmap(addr, length, prot, flags, fd, offset);
 	shim_enter();
 	at = softcvm_mmap(addr, length, prot, flags, fd, offset);
@@ -220,75 +220,3 @@ void *mmap64(void *addr, size_t length, int prot, int flags, int fd, off64_t off
 {
 	return mmap(addr, length, prot, flags, fd, offset);
 }
-
-/* ---------------------------------------------------------------- as files: neither /dev/kvm nor what it makes has contents */
-
-ssize_t read(int fd, void *to, size_t size) { return is_ours(fd) ? failed(EINVAL) : __wrap_read(fd, to, size); }
-
-/* A guest_memfd has a size and pages, but no position. */
-static int no_position(int fd) { return failed(softcvm_fd_kind(fd) == SOFTCVM_FD_GUEST_MEMFD ? ESPIPE : EINVAL); }
-
-ssize_t pread(int fd, void *to, size_t size, off_t offset)
-{
-	return is_ours(fd) ? no_position(fd) : __wrap_pread(fd, to, size, offset);
-}
-
-ssize_t pread64(int fd, void *to, size_t size, off64_t offset) { return pread(fd, to, size, offset); }
-
-ssize_t write(int fd, const void *from, size_t size) { return is_ours(fd) ? failed(EINVAL) : __wrap_write(fd, from, size); }
-
-ssize_t pwrite(int fd, const void *from, size_t size, off_t offset)
-{
-	return is_ours(fd) ? no_position(fd) : __wrap_pwrite(fd, from, size, offset);
-}
-
-ssize_t pwrite64(int fd, const void *from, size_t size, off64_t offset) { return pwrite(fd, from, size, offset); }
-
-off_t lseek(int fd, off_t offset, int whence)
-{
-	if (is_ours(fd) && softcvm_fd_kind(fd) == SOFTCVM_FD_GUEST_MEMFD)
-		return failed(ESPIPE);
-	return __wrap_lseek(fd, offset, whence);
-}
-
-off64_t lseek64(int fd, off64_t offset, int whence) { return lseek(fd, offset, whence); }
-
-int ftruncate(int fd, off_t length) { return is_ours(fd) ? failed(EINVAL) : __wrap_ftruncate(fd, length); }
-int ftruncate64(int fd, off64_t length) { return ftruncate(fd, length); }
-
-int fallocate(int fd, int mode, off_t offset, off_t length)
-{
-	int result;
-
-	if (!is_ours(fd))
-		return __wrap_fallocate(fd, mode, offset, length);
-	shim_enter();
-	result = softcvm_fallocate(fd, mode, offset, length);
-	shim_leave();
-	return result ? failed(-result) : 0;
-}
-
-int fallocate64(int fd, int mode, off64_t offset, off64_t length) { return fallocate(fd, mode, offset, length); }
-
-int fstat(int fd, struct stat *st)
-{
-	int result = __wrap_fstat(fd, st);
-
-	if (result || !is_ours(fd))
-		return result;
-	if (softcvm_fd_kind(fd) == SOFTCVM_FD_GUEST_MEMFD) {
-		result = softcvm_fstat(fd, st);
-		return result ? failed(-result) : 0;
-	}
-	st->st_size = 0;
-	st->st_blocks = 0;
-	if (softcvm_fd_kind(fd) == SOFTCVM_FD_SYSTEM) {
-		st->st_mode = S_IFCHR | 0666;
-		st->st_rdev = makedev(KVM_MAJOR, KVM_MINOR);
-	} else {
-		st->st_mode = 0600; /* an anonymous inode has no type */
-	}
-	return 0;
-}
-
-int fstat64(int fd, struct stat64 *st) { return fstat(fd, (struct stat *)st); }

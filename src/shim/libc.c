@@ -37,6 +37,17 @@ typedef off_t (*lseek_call)(int fd, off_t offset, int whence);
 typedef int (*ftruncate_call)(int fd, off_t length);
 typedef int (*fallocate_call)(int fd, int mode, off_t offset, off_t length);
 typedef int (*fstat_call)(int fd, struct stat *st);
+typedef ssize_t (*readlink_call)(const char *path, char *to, size_t size);
+typedef ssize_t (*readlinkat_call)(int dir, const char *path, char *to, size_t size);
+typedef ssize_t (*vector_call)(int fd, const struct iovec *vector, int count);
+typedef ssize_t (*pvector_call)(int fd, const struct iovec *vector, int count, off_t offset);
+typedef ssize_t (*pvector2_call)(int fd, const struct iovec *vector, int count, off_t offset, int flags);
+typedef int (*fchmod_call)(int fd, mode_t mode);
+typedef int (*fchown_call)(int fd, uid_t uid, gid_t gid);
+typedef ssize_t (*sendfile_call)(int out, int in, off_t *offset, size_t size);
+typedef ssize_t (*splice_call)(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, unsigned int flags);
+typedef int (*fstatat_call)(int dir, const char *path, struct stat *st, int flags);
+typedef int (*statx_call)(int dir, const char *path, int flags, unsigned int mask, struct statx *st);
 typedef int (*sigaction_call)(int signo, const struct sigaction *action, struct sigaction *old);
 typedef int (*cancel_call)(pthread_t thread);
 typedef int (*sigmask_call)(int how, const sigset_t *set, sigset_t *old);
@@ -62,6 +73,23 @@ NEXT(lseek, lseek_call)
 NEXT(ftruncate, ftruncate_call)
 NEXT(fallocate, fallocate_call)
 NEXT(fstat, fstat_call)
+NEXT(readlink, readlink_call)
+NEXT(readlinkat, readlinkat_call)
+NEXT(readv, vector_call)
+NEXT(writev, vector_call)
+NEXT(preadv, pvector_call)
+NEXT(pwritev, pvector_call)
+NEXT(preadv2, pvector2_call)
+NEXT(pwritev2, pvector2_call)
+NEXT(fchmod, fchmod_call)
+NEXT(fchown, fchown_call)
+NEXT(fsync, fd_call)
+NEXT(fdatasync, fd_call)
+NEXT(sendfile, sendfile_call)
+NEXT(splice, splice_call)
+NEXT(copy_file_range, splice_call)
+NEXT(fstatat, fstatat_call)
+NEXT(statx, statx_call)
 NEXT(sigaction, sigaction_call)
 NEXT(sigprocmask, sigmask_call)
 NEXT(pthread_sigmask, sigmask_call)
@@ -118,6 +146,63 @@ off_t __wrap_lseek(int fd, off_t offset, int whence) { return next_lseek()(fd, o
 int __wrap_ftruncate(int fd, off_t length) { return next_ftruncate()(fd, length); }
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length) { return next_fallocate()(fd, mode, offset, length); }
 int __wrap_fstat(int fd, struct stat *st) { return next_fstat()(fd, st); }
+
+ssize_t __wrap_readlink(const char *path, char *to, size_t size) { return next_readlink()(path, to, size); }
+
+ssize_t __wrap_readlinkat(int dir, const char *path, char *to, size_t size)
+{
+	return next_readlinkat()(dir, path, to, size);
+}
+
+ssize_t __wrap_readv(int fd, const struct iovec *vector, int count) { return next_readv()(fd, vector, count); }
+ssize_t __wrap_writev(int fd, const struct iovec *vector, int count) { return next_writev()(fd, vector, count); }
+
+ssize_t __wrap_preadv(int fd, const struct iovec *vector, int count, off_t offset)
+{
+	return next_preadv()(fd, vector, count, offset);
+}
+
+ssize_t __wrap_pwritev(int fd, const struct iovec *vector, int count, off_t offset)
+{
+	return next_pwritev()(fd, vector, count, offset);
+}
+
+ssize_t __wrap_preadv2(int fd, const struct iovec *vector, int count, off_t offset, int flags)
+{
+	return next_preadv2()(fd, vector, count, offset, flags);
+}
+
+ssize_t __wrap_pwritev2(int fd, const struct iovec *vector, int count, off_t offset, int flags)
+{
+	return next_pwritev2()(fd, vector, count, offset, flags);
+}
+
+int __wrap_fchmod(int fd, mode_t mode) { return next_fchmod()(fd, mode); }
+int __wrap_fchown(int fd, uid_t uid, gid_t gid) { return next_fchown()(fd, uid, gid); }
+int __wrap_fsync(int fd) { return next_fsync()(fd); }
+int __wrap_fdatasync(int fd) { return next_fdatasync()(fd); }
+
+ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t size) { return next_sendfile()(out, in, offset, size); }
+
+ssize_t __wrap_splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, unsigned int flags)
+{
+	return next_splice()(in, in_at, out, out_at, size, flags);
+}
+
+ssize_t __wrap_copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, unsigned int flags)
+{
+	return next_copy_file_range()(in, in_at, out, out_at, size, flags);
+}
+
+int __wrap_fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+	return next_fstatat()(dir, path, st, flags);
+}
+
+int __wrap_statx(int dir, const char *path, int flags, unsigned int mask, struct statx *st)
+{
+	return next_statx()(dir, path, flags, mask, st);
+}
 
 int __wrap_sigaction(int signo, const struct sigaction *action, struct sigaction *old)
 {

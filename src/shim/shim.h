@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -49,6 +50,23 @@ off_t __wrap_lseek(int fd, off_t offset, int whence);
 int __wrap_ftruncate(int fd, off_t length);
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
 int __wrap_fstat(int fd, struct stat *st);
+ssize_t __wrap_readlink(const char *path, char *to, size_t size);
+ssize_t __wrap_readlinkat(int dir, const char *path, char *to, size_t size);
+ssize_t __wrap_readv(int fd, const struct iovec *vector, int count);
+ssize_t __wrap_writev(int fd, const struct iovec *vector, int count);
+ssize_t __wrap_preadv(int fd, const struct iovec *vector, int count, off_t offset);
+ssize_t __wrap_pwritev(int fd, const struct iovec *vector, int count, off_t offset);
+ssize_t __wrap_preadv2(int fd, const struct iovec *vector, int count, off_t offset, int flags);
+ssize_t __wrap_pwritev2(int fd, const struct iovec *vector, int count, off_t offset, int flags);
+int __wrap_fchmod(int fd, mode_t mode);
+int __wrap_fchown(int fd, uid_t uid, gid_t gid);
+int __wrap_fsync(int fd);
+int __wrap_fdatasync(int fd);
+ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t size);
+ssize_t __wrap_splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, unsigned int flags);
+ssize_t __wrap_copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, unsigned int flags);
+int __wrap_fstatat(int dir, const char *path, struct stat *st, int flags);
+int __wrap_statx(int dir, const char *path, int flags, unsigned int mask, struct statx *st);
 int __wrap_sigaction(int signo, const struct sigaction *action, struct sigaction *old);
 int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old);
 int __wrap_pthread_cancel(pthread_t thread);
@@ -83,6 +101,17 @@ void shim_uses_signal_masks(void);
 void shim_take_faults(void);
 /* Same for SIGILL. */
 void shim_take_illegal(void);
+
+/* ---------------------------------------------------------------- descriptors (files.c, proc.c) */
+
+/* One of softcvm's, in the process that made it: the child of vfork() has descriptors of its own, but shares our table. */
+bool shim_is_ours(int fd);
+/* -1 with errno. */
+int shim_failed(int error);
+/* The descriptor of ours that a path below /proc/self/fd, /proc/thread-self/fd, /proc/PID/fd or /dev/fd names; -1: none. */
+int shim_fd_of_path(const char *path);
+/* open() of such a path: a descriptor or -errno. */
+int shim_reopen(int fd, int flags);
 
 /* ---------------------------------------------------------------- the rest */
 
