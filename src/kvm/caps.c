@@ -12,8 +12,9 @@
 	 KVM_X86_QUIRK_OUT_7E_INC_RIP | KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | \
 	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_SLOT_ZAP_ALL)
 
-/* MWAIT cannot run in a guest: the processor has none (CPUID.1:ECX.MONITOR). */
-#define DISABLED_EXITS (KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_CSTATE)
+#define DISABLED_EXITS                                                                                              \
+	(KVM_X86_DISABLE_EXITS_MWAIT | KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE |                     \
+	 KVM_X86_DISABLE_EXITS_CSTATE)
 
 /* ---------------------------------------------------------------- KVM_CHECK_EXTENSION */
 
@@ -125,6 +126,9 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .value = 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, .value = KVM_GUESTDBG_VALID },
 	{ KVM_CAP_SREGS2, .value = 1 },
+	/* Linux says so on every host, and refuses to enable them (EINVAL) where there is no SEV. */
+	{ KVM_CAP_VM_COPY_ENC_CONTEXT_FROM, .value = 1 },
+	{ KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, .value = 1 },
 	{ KVM_CAP_EXIT_HYPERCALL, .value = 1 << KVM_HC_MAP_GPA_RANGE },
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, .value = 1 },
 	{ KVM_CAP_XSAVE2, .value = sizeof(struct kvm_xsave) },

@@ -181,6 +181,32 @@ static void test_mwait(void **state)
 	mwait(SOFTCVM_PLATFORM_AMD);
 }
 
+/* MWAIT that does not exit is the guest's own, whatever the quirk says. */
+static void test_own_mwait(void **state)
+{
+	static const unsigned char code[] = { 0x0f, 0x01, 0xc8, 0x0f, 0x01, 0xc9, 0xf4 };
+	struct guest g;
+	int vcpu;
+
+	create(&g, SOFTCVM_PLATFORM_AMD, code, sizeof(code));
+	set_ud_handler(&g);
+	softcvm_close(g.vm);
+	g.vm = softcvm_ioctl(g.system, KVM_CREATE_VM, NULL);
+	assert_int_equal(set_region(&g, 0, 0, 0, RAM_SIZE, g.ram), 0);
+	assert_int_equal(enable_n(g.vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS), 0);
+	assert_int_equal(enable_n(g.vm, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_MWAIT), 0);
+	vcpu = softcvm_ioctl(g.vm, KVM_CREATE_VCPU, NULL);
+	assert_true(vcpu >= 0);
+	softcvm_munmap(g.run, 3 * 4096);
+	softcvm_close(g.vcpu);
+	g.vcpu = vcpu;
+	g.run = softcvm_mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+	assert_ptr_not_equal(g.run, MAP_FAILED);
+	start_at(&g, CODE_AT);
+	expect_after(&g, CODE_AT + sizeof(code));
+	destroy(&g);
+}
+
 /* Old guests set bits 3, 6 and 8, which stay zero. */
 static void test_hwcr(void **state)
 {
@@ -210,6 +236,7 @@ int main(void)
 		cmocka_unit_test(test_disable_exits),
 		cmocka_unit_test(test_hypercall_insn),
 		cmocka_unit_test(test_mwait),
+		cmocka_unit_test(test_own_mwait),
 		cmocka_unit_test(test_hwcr),
 	};
 

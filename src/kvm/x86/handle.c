@@ -33,12 +33,16 @@ int kvm_handle_gp(struct kvm_vcpu *vcpu)
 	return KVM_RESUME_GUEST;
 }
 
-/* Nothing happens, even for a guest that was not told of MONITOR and MWAIT: api.rst KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS. */
+/*
+ * Nothing happens, even for a guest that was not told of MONITOR and MWAIT: api.rst KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS. Nor
+ * where they are the guest's own (KVM_X86_DISABLE_EXITS_MWAIT): MWAIT may end for any reason (SDM 2B MWAIT), and ends at once.
+ */
 int kvm_handle_mwait(struct kvm_vcpu *vcpu)
 {
 	bool quirk = !(vcpu->kvm->caps.disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS);
+	bool own = vcpu->kvm->caps.disabled_exits & KVM_X86_DISABLE_EXITS_MWAIT;
 
-	return quirk || kvm_guest_has_mwait(vcpu) ? skip(vcpu) : kvm_handle_ud(vcpu);
+	return own || quirk || kvm_guest_has_mwait(vcpu) ? skip(vcpu) : kvm_handle_ud(vcpu);
 }
 
 int kvm_handle_halt(struct kvm_vcpu *vcpu)
