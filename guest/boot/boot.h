@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of the first stage. Everything runs on one processor in 64-bit mode with 4 GiB mapped 1:1, without interrupts
+ * Inside of the first stage. All of the C code runs on the first processor, in 64-bit mode with 4 GiB mapped 1:1, without interrupts
  * and without writable data other than the stack. An exception is a triple fault.
  */
 #pragma once

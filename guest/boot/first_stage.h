@@ -4,7 +4,8 @@
  * of the same files but for the type's own (sw_protected.c). It lies in the last 32 KiB below 4 GiB, so the reset
  * vector is its end; the first page there describes the machine and is written by the VMM.
  *
- * What it uses of RAM until the kernel has its own: FIRST_STAGE_WORK, page tables and stack. The loader leaves it free.
+ * What it uses of RAM is FIRST_STAGE_WORK below 1 MiB, which a kernel's memory map calls ACPI non-volatile: processors that wait
+ * to be woken stay on these page tables and read the mailbox there.
  */
 #pragma once
 
@@ -12,11 +13,21 @@
 #define FIRST_STAGE_CODE 0xffff9000
 #define FIRST_STAGE_SIZE 0x8000 /* with the page of the description */
 
-#define FIRST_STAGE_PAGE_TABLES 0x9000 /* PML4, PDPT, four page directories: 4 GiB 1:1 */
-#define FIRST_STAGE_GDT		0xf000
-#define FIRST_STAGE_STACK_END	0x20000
-#define FIRST_STAGE_WORK	FIRST_STAGE_PAGE_TABLES
-#define FIRST_STAGE_WORK_END	FIRST_STAGE_STACK_END
+#define FIRST_STAGE_WORK	0xf0000
+#define FIRST_STAGE_WORK_END	0xff000
+#define FIRST_STAGE_PAGE_TABLES FIRST_STAGE_WORK /* PML4, PDPT, four page directories: 4 GiB 1:1 */
+#define FIRST_STAGE_GDT		0xf6000
+#define FIRST_STAGE_MAILBOX	0xf7000 /* ACPI 6.5 5.2.12.19; all zero until a kernel writes it */
+#define FIRST_STAGE_STACK_END	FIRST_STAGE_WORK_END
+
+/* The mailbox by offset */
+#define MAILBOX_COMMAND	      0	/* u16 */
+#define MAILBOX_APIC_ID	      4	/* u32 */
+#define MAILBOX_WAKEUP_VECTOR 8	/* u64 */
+#define MAILBOX_FIRMWARE      2048
+#define MAILBOX_WAKEUP	      1 /* the command */
+/* In the firmware's part: the page tables are there. */
+#define MAILBOX_TABLES_READY  MAILBOX_FIRMWARE
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

@@ -42,6 +42,14 @@ start32:
 	mov	%eax, %fs
 	mov	%eax, %gs
 
+	/* EBP: the APIC id, which is the processor's number. In a TD this CPUID leaf does not trap. */
+	mov	$1, %eax
+	cpuid
+	shr	$24, %ebx
+	mov	%ebx, %ebp
+	test	%ebp, %ebp
+	jnz	wait_for_tables
+
 	xor	%eax, %eax
 	mov	$FIRST_STAGE_PAGE_TABLES, %edi
 	mov	$(6 * 4096 / 4), %ecx
@@ -59,6 +67,16 @@ start32:
 	add	$8, %edi
 	loop	1b
 
+	movl	$1, FIRST_STAGE_MAILBOX + MAILBOX_TABLES_READY
+	jmp	enter_long_mode
+
+	/* Every other processor that starts here (INIT and SIPI start it elsewhere). */
+wait_for_tables:
+	pause
+	cmpl	$0, FIRST_STAGE_MAILBOX + MAILBOX_TABLES_READY
+	je	wait_for_tables
+
+enter_long_mode:
 	mov	$FIRST_STAGE_PAGE_TABLES, %eax
 	mov	%eax, %cr3
 	mov	%cr4, %eax
@@ -76,9 +94,23 @@ start32:
 
 	.code64
 start64:
+	test	%ebp, %ebp
+	jnz	park
 	mov	$FIRST_STAGE_STACK_END, %esp
 	call	boot_main
 	ud2
+
+	/* One kernel wakes one processor at a time, and waits until the command is taken. */
+park:
+	mov	$FIRST_STAGE_MAILBOX, %edi
+1:	pause
+	cmpw	$MAILBOX_WAKEUP, MAILBOX_COMMAND(%rdi)
+	jne	1b
+	cmp	%ebp, MAILBOX_APIC_ID(%rdi)
+	jne	1b
+	mov	MAILBOX_WAKEUP_VECTOR(%rdi), %rax
+	movw	$0, MAILBOX_COMMAND(%rdi)
+	jmp	*%rax
 
 	.section .rodata
 	.balign 8

@@ -2,7 +2,7 @@
 /*
  * KVM_X86_SW_PROTECTED_VM: what the VMM has loaded lies in the shared side of its pages, all other RAM is private and
  * empty. A page's two sides have one address, so each range goes through private memory: copied there, made private,
- * copied back. The other processors wait for INIT and SIPI, as KVM has them.
+ * copied back.
  */
 #include "boot/boot.h"
 

@@ -14,7 +14,7 @@
 #define MIB (1ull << 20)
 
 enum option_id {
-	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_VM_TYPE, OPT_PLATFORM, OPT_PHYS_BITS, OPT_KVM_COMPAT,
+	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_VM_TYPE, OPT_MAILBOX, OPT_PLATFORM, OPT_PHYS_BITS, OPT_KVM_COMPAT,
 	OPT_NO_SLOT_IS_MMIO, OPT_IRQCHIP,
 	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_GDB, OPT_PROFILE, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
 };
@@ -30,6 +30,7 @@ static const struct option long_options[] = {
 	{ "cpus", required_argument, NULL, OPT_SMP },
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "vm-type", required_argument, NULL, OPT_VM_TYPE },
+	{ "mailbox", no_argument, NULL, OPT_MAILBOX },
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
 	{ "phys-bits", required_argument, NULL, OPT_PHYS_BITS },
 	{ "kvm-compat", required_argument, NULL, OPT_KVM_COMPAT },
@@ -60,6 +61,7 @@ static const char help_text[] =
 	"  -c, --smp N              processors (default: 1)\n"
 	"  -d, --disk FILE[,ro]     raw image as virtio disk; may be repeated\n"
 	"      --vm-type TYPE       default, or sw-protected: all RAM is private (default: default)\n"
+	"      --mailbox            processors wait in the ACPI wake-up mailbox, not for INIT and SIPI\n"
 	"      --platform NAME      intel or amd (default: the host's)\n"
 	"      --phys-bits N        guest-physical address bits, 36 to 52\n"
 	"      --kvm-compat VERSION 7.2 or 6.12: the kernel whose KVM this is, where they differ (default: 7.2)\n"
@@ -225,6 +227,8 @@ static bool set_option(int id, char *value, struct run_options *o)
 		return parse_disk(value, vmm);
 	case OPT_VM_TYPE:
 		return parse_vm_type(value, vmm);
+	case OPT_MAILBOX:
+		return vmm->mailbox = true;
 	case OPT_PLATFORM:
 		return parse_platform(value, &vmm->softcvm);
 	case OPT_PHYS_BITS:
@@ -282,7 +286,7 @@ static bool check(const struct run_options *o)
 		return fail("--trace-events needs --trace");
 	if (vmm->initrd && !vmm->kernel)
 		return fail("--initrd needs --kernel");
-	return !vmm->type->check || !vmm->type->check(vmm);
+	return !vm_type_check(vmm);
 }
 
 enum options_result options_parse(int argc, char **argv, struct run_options *out)

@@ -235,6 +235,7 @@ static uint32_t write_madt(struct writer *w, const struct acpi_config *config)
 {
 	size_t table = table_begin(w, "APIC", 5);
 	uint8_t start[8] = {}, ioapic[12] = { 1, 12, (uint8_t)config->cpus };
+	uint8_t wakeup[16] = { 0x10, 16 }; /* 5.2.12.19 */
 
 	put32(start, 0xfee00000);
 	aml_bytes(&w->out, start, sizeof(start));
@@ -245,6 +246,10 @@ static uint32_t write_madt(struct writer *w, const struct acpi_config *config)
 	}
 	put32(ioapic + 4, IOAPIC_START);
 	aml_bytes(&w->out, ioapic, sizeof(ioapic));
+	if (config->mailbox) {
+		put64(wakeup + 8, config->mailbox);
+		aml_bytes(&w->out, wakeup, sizeof(wakeup));
+	}
 	return table_end(w, table);
 }
 
@@ -286,7 +291,7 @@ int acpi_write( struct guest_memory *mem, const struct acpi_config *config)
 {
 	struct writer w = {
 		.base = LAYOUT_ACPI,
-		.out.size = LAYOUT_RESET_VECTOR - LAYOUT_ACPI,
+		.out.size = LAYOUT_FIRST_STAGE - LAYOUT_ACPI,
 		.out.used = HEADER_SIZE, /* the RSDP's room */
 	};
 	uint32_t tables[3];

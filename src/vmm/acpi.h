@@ -9,7 +9,8 @@
 
 struct acpi_config {
 	unsigned int cpus; /* APIC ids 0..cpus-1 */
+	uint64_t mailbox;  /* of the multiprocessor wake-up structure; 0: processors wait for INIT and SIPI */
 };
 
-/* 0, or -ENOSPC when the tables do not fit below 1 MiB. */
+/* 0, or -ENOSPC when the tables do not fit into their place below 1 MiB. */
 int acpi_write( struct guest_memory *mem, const struct acpi_config *config);

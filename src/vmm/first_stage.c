@@ -12,8 +12,7 @@
 
 #define BOUNCE_MAX 0x200000ull
 
-_Static_assert(FIRST_STAGE_PAGE_TABLES == LAYOUT_PAGE_TABLES, "the first stage works where nothing is loaded");
-_Static_assert(FIRST_STAGE_WORK >= LAYOUT_ZERO_PAGE + MEMORY_PAGE && FIRST_STAGE_WORK_END <= LAYOUT_CMDLINE,
+_Static_assert(FIRST_STAGE_WORK == LAYOUT_FIRST_STAGE && FIRST_STAGE_WORK_END == LAYOUT_FIRST_STAGE_END,
 	       "the first stage works where nothing is loaded");
 _Static_assert(FIRST_STAGE_MAX_RANGES >= MEMORY_MAX_PLACED, "what is loaded can be described");
 

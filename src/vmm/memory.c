@@ -109,7 +109,9 @@ unsigned int memory_map(const struct guest_memory *mem, struct e820_range map[E8
 
 	add_range(map, &n, 0, low_end < LAYOUT_EBDA ? low_end : LAYOUT_EBDA, E820_RAM);
 	add_range(map, &n, LAYOUT_EBDA, LAYOUT_VGA, E820_RESERVED);
-	add_range(map, &n, LAYOUT_ACPI, LAYOUT_HIGH_MEMORY, E820_RESERVED);
+	/* Not reserved: a kernel in a TD maps what has no other type as shared. */
+	add_range(map, &n, LAYOUT_ACPI, LAYOUT_FIRST_STAGE, E820_ACPI);
+	add_range(map, &n, LAYOUT_FIRST_STAGE, LAYOUT_HIGH_MEMORY, E820_NVS);
 	add_range(map, &n, LAYOUT_HIGH_MEMORY, low_end, E820_RAM);
 	/* A kernel uses ECAM only where the map reserves it. */
 	add_range(map, &n, ECAM_START, ECAM_START + ECAM_SIZE, E820_RESERVED);

@@ -58,9 +58,11 @@ uint64_t memory_low_end(const struct guest_memory *mem);
 /* End of the guest-physical address space that RAM and fixed devices need. */
 uint64_t memory_end(const struct guest_memory *mem);
 
-/* What a kernel is told about its memory: type 1 usable, 2 reserved (ACPI 6 15, table "Address Range Types"). */
+/* What a kernel is told about its memory: type 1 usable, 2 reserved, 3 ACPI tables, 4 ACPI non-volatile (ACPI 6.5 15, table "Address Range Types"). */
 #define E820_RAM      1u
 #define E820_RESERVED 2u
+#define E820_ACPI     3u
+#define E820_NVS      4u
 #define E820_MAX      8
 struct e820_range {
 	uint64_t start, size;

@@ -70,13 +70,15 @@ static void remove_memory(struct vm *vm)
 	first_stage_destroy(vm);
 }
 
-/* The vCPU is as KVM makes it: at the reset vector, which is the first stage's. */
+/* vCPUs are as KVM makes them: at the reset vector, which is the first stage's. */
 static int start(struct vm *vm)
 {
 	int err = first_stage_describe(vm);
 
 	for (unsigned int i = 0; !err && i < vm->memory.nr_placed; i++)
 		err = private_memory_share_filled(vm, vm->memory.placed[i].start, vm->memory.placed[i].size);
+	for (unsigned int i = 1; !err && vm->config->mailbox && i < vm->nr_vcpus; i++)
+		err = vcpu_start_at_reset(&vm->vcpu[i]);
 	return err;
 }
 
@@ -96,6 +98,7 @@ const struct vm_type vm_type_sw_protected = {
 				 BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) | BIT(KVM_FEATURE_ASYNC_PF_INT) |
 				 BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_TLB_FLUSH) | BIT(KVM_FEATURE_PV_EOI),
 	.kvm_features_added = BIT(KVM_FEATURE_HC_MAP_GPA_RANGE),
+	.mailbox = true,
 	.conversion_refused = (uint64_t)-EINVAL,
 	.check = check,
 	.add_memory = add_memory,

@@ -32,6 +32,16 @@ int vcpu_create(struct vm *vm, unsigned int index)
 	return vcpu_set_cpuid(vcpu);
 }
 
+int vcpu_start_at_reset(struct vcpu *vcpu)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	int err = vcpu->vm->calls->ioctl(vcpu->fd, KVM_SET_MP_STATE, &state);
+
+	if (err)
+		vmm_error("KVM_SET_MP_STATE of vCPU %u: %s", vcpu->index, strerror(-err));
+	return err;
+}
+
 void vcpu_destroy(struct vcpu *vcpu)
 {
 	if (vcpu->run)

@@ -2,6 +2,7 @@
 /* Making and ending a machine. */
 #include "vmm/vm.h"
 
+#include "boot/first_stage.h"
 #include "observe/observe.h"
 #include "vmm/acpi.h"
 #include "vmm/console.h"
@@ -144,7 +145,10 @@ int vm_create(struct vm *vm, const struct vmm_config *config)
 
 int vm_start(struct vm *vm)
 {
-	int err = acpi_write(&vm->memory, &(struct acpi_config){ .cpus = vm->config->cpus });
+	int err = acpi_write(&vm->memory, &(struct acpi_config){
+		.cpus = vm->config->cpus,
+		.mailbox = vm->config->mailbox ? FIRST_STAGE_MAILBOX : 0,
+	});
 
 	if (err) {
 		vmm_error("the ACPI tables do not fit");

@@ -99,6 +99,8 @@ static inline bool vm_synchronous(const struct vm *vm)
 
 /* vcpu.c */
 int vcpu_create(struct vm *vm, unsigned int index);
+/* Runs from the reset vector when it is started, rather than to wait for INIT and SIPI. 0 or -errno, after a message. */
+int vcpu_start_at_reset(struct vcpu *vcpu);
 int vcpu_start(struct vcpu *vcpu);
 void vcpu_kick(struct vcpu *vcpu);
 void vcpu_destroy(struct vcpu *vcpu);

@@ -23,10 +23,12 @@ struct vm_type {
 	uint32_t kvm_features_withheld, kvm_features_added;
 	/* Devices read and write the guest's memory as it is. False: there is no virtio. */
 	bool dma;
+	/* Processors can start all at once in the first stage, which leaves them in the mailbox of the multiprocessor wake-up structure. */
+	bool mailbox;
 	/* hypercall.ret of a conversion that is refused */
 	uint64_t conversion_refused;
 
-	/* What this type cannot do of what was asked for. */
+	/* What this type cannot do of what was asked for, beyond what vm_type_check() sees. */
 	int (*check)(const struct vmm_config *config);
 	/* The VM has just been made: memory slots for vm->memory. */
 	int (*add_memory)(struct vm *vm);
@@ -47,3 +49,5 @@ extern const struct vm_type vm_type_default, vm_type_sw_protected;
 extern const struct vm_type *const vm_types[]; /* up to NULL */
 /* NULL: there is none of that name. */
 const struct vm_type *vm_type_find(const char *name);
+/* Can the configured type do what is asked for? */
+int vm_type_check(const struct vmm_config *config);

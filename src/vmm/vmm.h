@@ -44,6 +44,7 @@ struct vmm_config {
 	bool split_irqchip;
 	bool virtio_console; /* stdin and stdout belong to hvc0 */
 	bool debug_exit;
+	bool mailbox; /* processors wait in the ACPI wake-up mailbox instead of for INIT and SIPI */
 	bool reboot; /* a reset starts the machine again */
 	unsigned int timeout; /* seconds; 0: none */
 	struct softcvm_config softcvm; /* platform, phys_bits, icount, observer, debug */
