@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The fault path. Each step has one place; they run in the order in which they stand in kvm_handle_page_fault(). */
 #include <errno.h>
+#include <sched.h>
 
 #include "kvm/kvm.h"
 
@@ -40,15 +41,11 @@ void kvm_mmu_invalidate_begin(struct kvm *kvm, gfn_t start, gfn_t end)
 	struct kvm_mmu *mmu = &kvm->mmu;
 
 	pthread_mutex_lock(&mmu->lock);
-	if (!mmu->in_progress++) {
-		mmu->range_start = start.v;
-		mmu->range_end = end.v;
-	} else {
-		if (start.v < mmu->range_start)
-			mmu->range_start = start.v;
-		if (end.v > mmu->range_end)
-			mmu->range_end = end.v;
-	}
+	if (!mmu->in_progress || start.v < mmu->range_start)
+		__atomic_store_n(&mmu->range_start, start.v, __ATOMIC_RELAXED);
+	if (!mmu->in_progress || end.v > mmu->range_end)
+		__atomic_store_n(&mmu->range_end, end.v, __ATOMIC_RELAXED);
+	__atomic_store_n(&mmu->in_progress, mmu->in_progress + 1, __ATOMIC_RELEASE);
 	observe(kvm->obs, OBSERVE_KVM_INVALIDATE_BEGIN, -1, start.v, end.v, mmu->in_progress);
 	pthread_mutex_unlock(&mmu->lock);
 }
@@ -59,19 +56,28 @@ void kvm_mmu_invalidate_end(struct kvm *kvm)
 
 	pthread_mutex_lock(&mmu->lock);
 	__atomic_store_n(&mmu->seq, mmu->seq + 1, __ATOMIC_RELEASE);
-	mmu->in_progress--;
+	__atomic_store_n(&mmu->in_progress, mmu->in_progress - 1, __ATOMIC_RELEASE);
 	observe(kvm->obs, OBSERVE_KVM_INVALIDATE_END, -1, mmu->seq, mmu->in_progress);
 	pthread_mutex_unlock(&mmu->lock);
 }
 
-/* Under mmu.lock: did what the fault has read change, or is it changing? */
+/*
+ * Did what the fault has read change, or is it changing? Only under mmu.lock a "no" is certain; without it the question spares
+ * the search for a frame that would not be mapped.
+ */
 static bool fault_is_stale(struct kvm_vcpu *vcpu, const struct kvm_page_fault *fault)
 {
 	const struct kvm_mmu *mmu = &vcpu->kvm->mmu;
+	bool stale = __atomic_load_n(&mmu->seq, __ATOMIC_ACQUIRE) != fault->mmu_seq;
 
-	if (mmu->in_progress && fault->gfn.v >= mmu->range_start && fault->gfn.v < mmu->range_end)
-		return true;
-	return mmu->seq != fault->mmu_seq;
+	if (__atomic_load_n(&mmu->in_progress, __ATOMIC_ACQUIRE) &&
+	    fault->gfn.v >= __atomic_load_n(&mmu->range_start, __ATOMIC_RELAXED) &&
+	    fault->gfn.v < __atomic_load_n(&mmu->range_end, __ATOMIC_RELAXED))
+		stale = true;
+	if (stale)
+		observe(vcpu->kvm->obs, OBSERVE_KVM_RETRY, vcpu->index, fault->gfn.v, fault->mmu_seq,
+			__atomic_load_n(&mmu->seq, __ATOMIC_RELAXED), __atomic_load_n(&mmu->in_progress, __ATOMIC_RELAXED));
+	return stale;
 }
 
 /* ---------------------------------------------------------------- MMIO entries */
@@ -175,6 +181,8 @@ static int fault_in_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 		return answer(fault, OBSERVE_RULE_FAULT_SLOT_INVALID_PREFAULT, vcpu->kvm->compat->prefault_invalid_slot);
 	if (slot->flags & KVM_MEMSLOT_INVALID)
 		return answer(fault, OBSERVE_RULE_FAULT_SLOT_INVALID, RET_PF_RETRY);
+	if (fault_is_stale(vcpu, fault))
+		return answer(fault, OBSERVE_RULE_FAULT_RETRY, RET_PF_RETRY);
 	if (fault->is_private || slot->flags & KVM_MEMSLOT_GMEM_ONLY)
 		return frame_from_gmem(vcpu, fault);
 	return frame_from_client(fault);
@@ -191,7 +199,6 @@ static int map_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	pthread_mutex_lock(&mmu->lock);
 	mapped = fault->prefetch ? kvm_tdp_mapped_level(vcpu->kvm, fault->gfn) : 0;
 	if (fault_is_stale(vcpu, fault)) {
-		observe(vcpu->kvm->obs, OBSERVE_KVM_RETRY, vcpu->index, fault->gfn.v, fault->mmu_seq, mmu->seq, mmu->in_progress);
 		result = answer(fault, OBSERVE_RULE_FAULT_RETRY, RET_PF_RETRY);
 	} else if (mapped) {
 		fault->goal_level = mapped;
@@ -269,6 +276,9 @@ static int fault_full_path(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	kvm_slots_unlock(kvm);
 	if (fault->flush)
 		kvm_tdp_flush(kvm);
+	/* Who is changing it may be waiting for this processor. */
+	if (result == RET_PF_RETRY)
+		sched_yield();
 	return result;
 }
 

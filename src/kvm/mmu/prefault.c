@@ -4,7 +4,6 @@
  * copy-on-write of the client's mapping, and lets nobody choose a level. Progress is reported in the structure itself.
  */
 #include <errno.h>
-#include <sched.h>
 #include <sys/mman.h>
 
 #include "kvm/ioctl.h"
@@ -37,8 +36,6 @@ static int map_one(const struct prefault *p, unsigned int *level)
 		if (atomic_load_explicit(&p->vcpu->kvm->dead, memory_order_relaxed))
 			return -EIO;
 		result = kvm_prefault_page(p->vcpu, p->at, level);
-		if (result == RET_PF_RETRY)
-			sched_yield();
 	} while (result == RET_PF_RETRY);
 	if (result == RET_PF_FIXED || result == RET_PF_SPURIOUS || result == RET_PF_WRITE_PROTECTED)
 		return 0;

@@ -37,6 +37,9 @@ void kvm_vcpu_interruptible(struct kvm_vcpu *vcpu, bool begin)
 	if (begin)
 		atomic_store(&vcpu->interrupted, false);
 	running = begin ? vcpu : NULL;
+	/* A signal that came meanwhile has had its effect. */
+	if (!begin)
+		interrupt_wanted = false;
 }
 
 bool kvm_vcpu_interrupted(struct kvm_vcpu *vcpu) { return atomic_load(&vcpu->interrupted); }
