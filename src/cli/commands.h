@@ -6,3 +6,6 @@ int cmd_run(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+
+/* doctor --decisions */
+void print_decisions(void);

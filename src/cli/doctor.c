@@ -26,6 +26,10 @@ static const char *const not_modelled[] = {
 	"FMA, F16C, AVX-512 (not in the guest's CPUID)",
 };
 
+static const char usage[] = "usage: softcvm doctor [--decisions]\n"
+			    "Says what this host offers, which VM types are available, what is not modelled.\n"
+			    "  --decisions  print instead what an access to guest memory becomes, by VM type\n";
+
 static void doctor_host(void)
 {
 	struct utsname host;
@@ -63,10 +67,14 @@ int cmd_doctor(int argc, char **argv)
 {
 	int failed;
 
+	if (argc == 2 && !strcmp(argv[1], "--decisions")) {
+		print_decisions();
+		return 0;
+	}
 	if (argc > 1) {
 		bool help = !strcmp(argv[1], "--help");
 
-		fprintf(help ? stdout : stderr, "usage: softcvm doctor\nSays what this host offers, which VM types are available, what is not modelled.\n");
+		fputs(usage, help ? stdout : stderr);
 		return help ? 0 : 2;
 	}
 	doctor_host();

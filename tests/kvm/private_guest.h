@@ -22,10 +22,8 @@
 #define P	   KVM_MEMORY_ATTRIBUTE_PRIVATE
 #define S	   0
 
-static inline void create_type(struct guest *g, const struct softcvm_config *config, unsigned long type)
+static inline void create_vm_of_type(struct guest *g, const struct softcvm_config *config, unsigned long type)
 {
-	int size;
-
 	g->system = softcvm_open(config);
 	assert_true(g->system >= 0);
 	g->vm = softcvm_ioctl(g->system, KVM_CREATE_VM, (void *)type);
@@ -33,11 +31,23 @@ static inline void create_type(struct guest *g, const struct softcvm_config *con
 	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(g->ram, MAP_FAILED);
 	assert_int_equal(set_region(g, 0, 0, 0, RAM_SIZE, g->ram), 0);
+}
+
+static inline void create_vcpu(struct guest *g)
+{
+	int size;
+
 	g->vcpu = softcvm_ioctl(g->vm, KVM_CREATE_VCPU, NULL);
 	assert_true(g->vcpu >= 0);
 	size = softcvm_ioctl(g->system, KVM_GET_VCPU_MMAP_SIZE, NULL);
 	g->run = softcvm_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, g->vcpu, 0);
 	assert_ptr_not_equal(g->run, MAP_FAILED);
+}
+
+static inline void create_type(struct guest *g, const struct softcvm_config *config, unsigned long type)
+{
+	create_vm_of_type(g, config, type);
+	create_vcpu(g);
 }
 
 static inline int memfd(struct guest *g, uint64_t size, uint64_t flags)
