@@ -36,6 +36,13 @@ enum softcvm_kvm_compat { SOFTCVM_KVM_7_2, SOFTCVM_KVM_6_12 };
 #define SOFTCVM_TEST_CLAIM_VM	   0x40000000u
 #define SOFTCVM_TEST_CLAIM_GPA_BIT (UINT64_C(1) << 19)
 
+/* The pKVM model (docs/pkvm.md), offered when config.pkvm is set: what the guest touches is its own, out of the client's reach,
+ * until it shares it by one of these hypercalls (arguments: guest-physical address, size in bytes). It is no type of Linux on
+ * x86; the number is the bit that arm64 has for it. */
+#define SOFTCVM_PKVM_VM		0x80000000u
+#define SOFTCVM_PKVM_HC_SHARE	21
+#define SOFTCVM_PKVM_HC_UNSHARE 22
+
 /* What a run configures beyond the KVM API. Zero is the default everywhere. */
 struct softcvm_config {
 	enum softcvm_platform platform;
@@ -46,6 +53,7 @@ struct softcvm_config {
 	/* Variant: for VM types whose hardware makes the claim, a fault without a slot is MMIO whatever was claimed. Proposed
 	 * for KVM and rejected (linux-kernel, 26 February 2024). */
 	bool no_slot_is_mmio;
+	bool pkvm;		   /* offer SOFTCVM_PKVM_VM */
 	bool test_vm_types;	   /* offer SOFTCVM_TEST_*_VM */
 	struct debug_port *debug;  /* receives vCPUs as they are made (debugger); may be NULL */
 };

@@ -234,7 +234,7 @@ void softcvm_memory_written(int vm_fd, const void *start, size_t length)
 	struct kvm *kvm = vm_of(vm_fd, &object);
 
 	if (kvm)
-		hw_vm_memory_written(kvm->hw, ptr_to_hpa(start), length);
+		kvm_memory_written(kvm, (u64)(uintptr_t)start, length);
 	if (object)
 		kvm_object_put(object);
 }

@@ -146,8 +146,20 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_X86_GUEST_MODE, .value = 1 },
 };
 
+static bool is_hidden(const struct kvm *kvm, u64 cap)
+{
+	const u32 *hidden = kvm ? kvm->vendor->hidden_caps : NULL;
+
+	for (; hidden && *hidden; hidden++)
+		if (*hidden == cap)
+			return true;
+	return false;
+}
+
 static int check_extension(const struct kvm_compat *compat, const struct kvm *kvm, u64 cap)
 {
+	if (is_hidden(kvm, cap))
+		return 0;
 	for (unsigned int i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++) {
 		const struct capability *c = &capabilities[i];
 
@@ -299,7 +311,7 @@ long kvm_ioctl_vm_enable_cap(struct kvm_call *c)
 		return -EINVAL;
 	pthread_mutex_lock(&c->kvm->lock);
 	for (unsigned int i = 0; i < sizeof(enable_table) / sizeof(enable_table[0]); i++)
-		if (enable_table[i].cap == cap->cap)
+		if (enable_table[i].cap == cap->cap && !is_hidden(c->kvm, cap->cap))
 			result = enable_table[i].enable(c->kvm, cap);
 	pthread_mutex_unlock(&c->kvm->lock);
 	return result;

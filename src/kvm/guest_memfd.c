@@ -42,7 +42,7 @@ u64 kvm_gmem_supported_flags(const struct kvm_compat *compat, const struct kvm *
 
 bool kvm_gmem_supported(const struct kvm *kvm)
 {
-	return kvm->vendor->has_private_mem || kvm->compat->gmem_for_every_type;
+	return kvm->vendor->has_private_mem || (kvm->compat->gmem_for_every_type && !kvm->vendor->in_place);
 }
 
 /* ---------------------------------------------------------------- life */

@@ -12,6 +12,7 @@
  *   slots->rwlock    readers of the memslot array (any guest memory access of ours, a fault from lookup to mapping);
  *                    written only to publish a new array
  *   gmem->lock       pages of one guest_memfd
+ *   ownership->lock  who owns each page (pKVM)
  *   kvm->mmu.lock    stage-2 tables, invalidation range and sequence
  *   attributes.lock  the ranges of memory attributes
  * The interrupt controllers' locks (irqchip.h) are taken inside vcpu->mutex or none of these.
@@ -34,6 +35,7 @@
 #include "kvm/memory_attributes.h"
 #include "kvm/memslots.h"
 #include "kvm/mmu/mmu.h"
+#include "kvm/mmu/ownership.h"
 #include "kvm/vendor/vendor.h"
 
 #define KVM_MAX_VCPUS	  1024u
@@ -97,6 +99,7 @@ struct kvm {
 	struct kvm_slots slots;
 	struct kvm_attributes attributes;
 	struct kvm_mmu mmu;
+	struct kvm_ownership *ownership; /* NULL but for VMs that share memory in place */
 	struct kvm_io_bus mmio_bus, pio_bus;
 	struct kvm_coalesced *coalesced;
 	struct kvm_tdx *tdx;	/* vendor/tdx.h */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hw/phys/donation.h"
 #include "kvm/kvm.h"
 
 /* What was asked for; `file`: the object behind guest_memfd, if it is one of ours. */
@@ -15,6 +16,14 @@ struct region_request {
 };
 
 #define USER_ADDRESS_END 0x7ffffffff000ull
+
+/* Where its frames came from, when no version of the slot is left. */
+static void free_memory(struct kvm *kvm, struct kvm_memslot *slot)
+{
+	kvm_gmem_unbind(slot->gmem);
+	if (kvm->vendor->free_slot)
+		kvm->vendor->free_slot(kvm, slot);
+}
 
 int kvm_slots_init(struct kvm *kvm)
 {
@@ -34,7 +43,7 @@ void kvm_slots_destroy(struct kvm *kvm)
 
 		for (unsigned int i = 0; slots && i < slots->count; i++) {
 			kvm_dirty_bitmap_destroy(slots->slot[i]->dirty);
-			kvm_gmem_unbind(slots->slot[i]->gmem);
+			free_memory(kvm, slots->slot[i]);
 			free(slots->slot[i]);
 		}
 		free(slots);
@@ -211,7 +220,7 @@ static int replace_slot(struct kvm *kvm, struct kvm_memslot *old, const struct k
 	if (!new || new->dirty != old->dirty)
 		kvm_dirty_bitmap_destroy(old->dirty);
 	if (!new)
-		kvm_gmem_unbind(old->gmem);
+		free_memory(kvm, old);
 	free(invalid);
 	free(old);
 	return 0;
@@ -311,6 +320,11 @@ static int check_place(const struct kvm *kvm, const struct kvm_memslot *new)
 	return 0;
 }
 
+static int ask_vendor(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
+{
+	return kvm->vendor->prepare_slot ? kvm->vendor->prepare_slot(kvm, old, new) : 0;
+}
+
 static int publish_change(struct kvm *kvm, struct kvm_memslot *old, const struct kvm_memslot *new)
 {
 	if (!old)
@@ -326,6 +340,7 @@ static int commit(struct kvm *kvm, struct kvm_memslot *old, struct kvm_memslot *
 		return error;
 	if (!old || old->base.v != new->base.v)
 		error = check_place(kvm, new);
+	error = error ? error : ask_vendor(kvm, old, new);
 	error = error ? error : publish_change(kvm, old, new);
 	if (error && (!old || old->dirty != new->dirty))
 		kvm_dirty_bitmap_destroy(new->dirty);
@@ -346,7 +361,7 @@ static int create(struct kvm *kvm, struct kvm_memslot *new, const struct region_
 	}
 	error = commit(kvm, NULL, new);
 	if (error)
-		kvm_gmem_unbind(new->gmem);
+		free_memory(kvm, new);
 	return error;
 }
 
@@ -361,6 +376,13 @@ static int modify(struct kvm *kvm, struct kvm_memslot *old, struct kvm_memslot *
 	if (new->base.v != old->base.v && overlaps(kvm, new))
 		return -EEXIST;
 	return commit(kvm, old, new);
+}
+
+static int delete(struct kvm *kvm, struct kvm_memslot *old)
+{
+	int error = old ? ask_vendor(kvm, old, NULL) : -EINVAL;
+
+	return error ? error : replace_slot(kvm, old, NULL);
 }
 
 static int set_region_locked(struct kvm *kvm, const struct region_request *request)
@@ -385,7 +407,7 @@ static int set_region_locked(struct kvm *kvm, const struct region_request *reque
 	index = index_of(slots, new.id);
 	old = index < slots->count ? slots->slot[index] : NULL;
 	if (!new.pages)
-		return old ? replace_slot(kvm, old, NULL) : -EINVAL;
+		return delete(kvm, old);
 	return old ? modify(kvm, old, &new) : create(kvm, &new, request);
 }
 
@@ -406,9 +428,14 @@ int kvm_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_reg
 
 /* ---------------------------------------------------------------- guest memory for kvm itself */
 
+static bool guest_owns(struct kvm *kvm, gfn_t f)
+{
+	return kvm_is_private(kvm, f) || (kvm->vendor->guest_owns && kvm->vendor->guest_owns(kvm, f));
+}
+
 /*
  * kvm reads and writes what the client has mapped, as __kvm_read_guest_page() does. It asks no attribute: where the frame is
- * private, the guest does not see what is written here. The trace says so.
+ * private, the guest does not see what is written here, and where the guest owns the page this fails. The trace says so.
  */
 static int access_page(struct kvm *kvm, gpa_t a, void *read_to, const void *write_from, size_t size)
 {
@@ -419,7 +446,7 @@ static int access_page(struct kvm *kvm, gpa_t a, void *read_to, const void *writ
 	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
 		return -EFAULT;
 	at = hpa(kvm_slot_hpa(slot, gpa_to_gfn(a)).v + (a.v & ~HW_PAGE_MASK));
-	if (observe_wants(kvm->obs, OBSERVE_KVM_HOST_ACCESS) && kvm_is_private(kvm, gpa_to_gfn(a)))
+	if (observe_wants(kvm->obs, OBSERVE_KVM_HOST_ACCESS) && guest_owns(kvm, gpa_to_gfn(a)))
 		observe(kvm->obs, OBSERVE_KVM_HOST_ACCESS, -1, !read_to, a.v, size);
 	if (read_to)
 		return hw_copy_from_host(read_to, at, size);
@@ -461,4 +488,36 @@ int kvm_read_guest(struct kvm *kvm, gpa_t a, void *dst, size_t size)
 int kvm_write_guest(struct kvm *kvm, gpa_t a, const void *src, size_t size)
 {
 	return access_guest(kvm, a, NULL, src, size);
+}
+
+int kvm_write_guest_mapped(struct kvm *kvm, gpa_t a, const void *src, size_t size)
+{
+	gfn_t last = gpa_to_gfn(gpa(a.v + size - 1));
+
+	for (gfn_t f = gpa_to_gfn(a); kvm->vendor->kernel_access && f.v <= last.v; f.v++)
+		kvm->vendor->kernel_access(kvm, f);
+	return kvm_write_guest(kvm, a, src, size);
+}
+
+/* The guest has the slot's memory by another address. */
+static void frames_written(struct kvm *kvm, const struct kvm_memslot *slot, u64 start, u64 end)
+{
+	u64 slot_end = slot->hva + (slot->pages << HW_PAGE_SHIFT);
+
+	start = start > slot->hva ? start : slot->hva;
+	end = end < slot_end ? end : slot_end;
+	if (start < end)
+		hw_vm_memory_written(kvm->hw, hpa(hw_donation_frame(slot->donation, 0).v + start - slot->hva), end - start);
+}
+
+void kvm_memory_written(struct kvm *kvm, u64 hva, u64 size)
+{
+	hw_vm_memory_written(kvm->hw, hpa(hva), size);
+	if (!kvm->ownership)
+		return;
+	kvm_slots_lock(kvm);
+	for (unsigned int i = 0; i < kvm->slots.as[0]->count; i++)
+		if (kvm->slots.as[0]->slot[i]->donation)
+			frames_written(kvm, kvm->slots.as[0]->slot[i], hva, hva + size);
+	kvm_slots_unlock(kvm);
 }

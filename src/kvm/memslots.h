@@ -16,6 +16,7 @@
 #include "softcvm/kvm_abi.h"
 
 struct kvm;
+struct hw_donation;
 struct kvm_gmem_binding;
 struct kvm_object;
 
@@ -33,6 +34,7 @@ struct kvm_memslot {
 	u64 pages;
 	u64 hva;
 	struct kvm_gmem_binding *gmem;	/* GUEST_MEMFD: where private frames, or all (GMEM_ONLY), come from */
+	struct hw_donation *donation;	/* pKVM: the client's memory as far as the guest owns it */
 	struct kvm_dirty_bitmap *dirty; /* LOG_DIRTY_PAGES; shared by successive versions of the slot */
 };
 
@@ -80,6 +82,14 @@ static inline hpa_t kvm_slot_hpa(const struct kvm_memslot *s, gfn_t f)
  */
 int kvm_read_guest(struct kvm *kvm, gpa_t a, void *dst, size_t size);
 int kvm_write_guest(struct kvm *kvm, gpa_t a, const void *src, size_t size);
+/*
+ * The same for structures that Linux keeps mapped in the kernel (gfn_to_pfn cache: kvmclock), where no fault is expected. On a VM
+ * type whose guests own pages this takes the page from the guest.
+ */
+int kvm_write_guest_mapped(struct kvm *kvm, gpa_t a, const void *src, size_t size);
+
+/* The client's devices wrote to its memory there: code that was decoded from it is dropped, under whatever frame. */
+void kvm_memory_written(struct kvm *kvm, u64 hva, u64 size);
 
 /*
  * dirty.c. A bit is set together with the write permission of the frame, both under mmu.lock, and taken together with it.

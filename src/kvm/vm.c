@@ -40,6 +40,7 @@ static void vm_destroy(struct kvm_object *object)
 	kvm_msr_filter_destroy(kvm);
 	kvm_mmu_destroy(kvm);
 	kvm_slots_destroy(kvm);
+	kvm_ownership_destroy(kvm);
 	kvm_attributes_destroy(kvm);
 	kvm_io_bus_destroy(&kvm->mmio_bus);
 	kvm_io_bus_destroy(&kvm->pio_bus);

@@ -198,7 +198,15 @@ static const struct text_name stage2_results[] = {
 };
 static const struct text_name stage2_uses[] = { { OBSERVE_USE_ACCESS, "access" }, { OBSERVE_USE_TABLE, "table" }, { 0, NULL } };
 static const struct text_name backings[] = { { OBSERVE_BACKING_CLIENT, "client" }, { OBSERVE_BACKING_GMEM, "guest_memfd" },
-					     { 0, NULL } };
+					     { OBSERVE_BACKING_DONATED, "donated" }, { 0, NULL } };
+static const struct text_name page_operations[] = {
+	{ OBSERVE_PAGE_DONATE, "donate" },   { OBSERVE_PAGE_SHARE, "share" },		      { OBSERVE_PAGE_UNSHARE, "unshare" },
+	{ OBSERVE_PAGE_RECLAIM, "reclaim" }, { OBSERVE_PAGE_FORCE_RECLAIM, "force-reclaim" }, { 0, NULL },
+};
+static const struct text_name page_states[] = {
+	{ OBSERVE_PAGE_NOPAGE, "NOPAGE" }, { OBSERVE_PAGE_OWNED, "OWNED" }, { OBSERVE_PAGE_SHARED_OWNED, "SHARED_OWNED" },
+	{ OBSERVE_PAGE_POISON, "POISON" }, { 0, NULL },
+};
 static const struct text_name fault_results[] = {
 	{ OBSERVE_PF_CONTINUE, "CONTINUE" }, { OBSERVE_PF_RETRY, "RETRY" },
 	{ OBSERVE_PF_EMULATE, "EMULATE" },   { OBSERVE_PF_WRITE_PROTECTED, "WRITE_PROTECTED" },
@@ -521,6 +529,8 @@ static const struct conversion conversions[] = {
 	{ "%{stage2}", put_name, take_named, stage2_results },
 	{ "%{use}", put_name, take_named, stage2_uses },
 	{ "%{backing}", put_name, take_named, backings },
+	{ "%{pageop}", put_name, take_named, page_operations },
+	{ "%{pagestate}", put_name, take_named, page_states },
 	{ "%{retpf}", put_name, take_named, fault_results },
 	{ "%{slotop}", put_name, take_named, slot_operations },
 	{ "%{vmtype}", put_name, take_named, vm_types },

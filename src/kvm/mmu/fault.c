@@ -173,6 +173,18 @@ static int frame_from_client(struct kvm_page_fault *fault)
 	return RET_PF_CONTINUE;
 }
 
+/* The guest's own page, and the guest's from now on if it was not. Errors come without exit information. */
+static int frame_from_owner(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
+{
+	int error = kvm_ownership_get_frame(vcpu, fault->slot, fault->gfn, &fault->hpa);
+
+	if (error)
+		return answer(fault, OBSERVE_RULE_FAULT_NOT_OWNED, error);
+	fault->from = kvm_slot_hpa(fault->slot, fault->gfn).v;
+	fault->map_writable = true;
+	return RET_PF_CONTINUE;
+}
+
 static int fault_in_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	const struct kvm_memslot *slot = fault->slot;
@@ -183,6 +195,8 @@ static int fault_in_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 		return answer(fault, OBSERVE_RULE_FAULT_SLOT_INVALID, RET_PF_RETRY);
 	if (fault_is_stale(vcpu, fault))
 		return answer(fault, OBSERVE_RULE_FAULT_RETRY, RET_PF_RETRY);
+	if (slot->donation)
+		return frame_from_owner(vcpu, fault);
 	if (fault->is_private || slot->flags & KVM_MEMSLOT_GMEM_ONLY)
 		return frame_from_gmem(vcpu, fault);
 	return frame_from_client(fault);

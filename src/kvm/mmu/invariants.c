@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "hw/phys/donation.h"
 #include "kvm/kvm.h"
 
 struct check {
@@ -22,12 +23,27 @@ static bool violated(struct check *c, gfn_t f, bool wrong, const char *rule)
 	return true;
 }
 
+/* What the guest may use in place is the frame that it was given, and still has. */
+static void check_owned_frame(struct check *c, const struct kvm_memslot *slot, gfn_t f, hpa_t mapped, unsigned int level)
+{
+	enum kvm_page_state state = kvm_ownership_state(c->kvm, f, NULL);
+
+	violated(c, f, state != KVM_PAGE_OWNED && state != KVM_PAGE_SHARED_OWNED, "a page is mapped only while the guest owns it");
+	violated(c, f, mapped.v != hw_donation_frame(slot->donation, f.v - slot->base.v).v,
+		 "an owned page is mapped from its own frame");
+	violated(c, f, level != HW_LEVEL_4K, "owned pages are mapped one by one");
+}
+
 /* A private frame comes from the guest_memfd, at 4K; a shared one from the client, unless the slot has nothing else. */
 static void check_frame(struct check *c, const struct kvm_memslot *slot, gfn_t f, hpa_t mapped, unsigned int level)
 {
 	bool is_private = kvm_is_private(c->kvm, f);
 	hpa_t frame;
 
+	if (slot->donation) {
+		check_owned_frame(c, slot, f, mapped, level);
+		return;
+	}
 	if (!is_private && !(slot->flags & KVM_MEMSLOT_GMEM_ONLY)) {
 		violated(c, f, mapped.v != kvm_slot_hpa(slot, f).v, "a shared frame is mapped from the client's memory of its slot");
 		return;
@@ -73,6 +89,33 @@ static void check_entry(void *opaque, gfn_t f, u64 entry, unsigned int level)
 		check_mmio(c, f, generation);
 }
 
+struct visible {
+	struct check *c;
+	const struct kvm_memslot *slot;
+};
+
+/* The client can reach these pages of the slot's frames. */
+static void check_visible(void *opaque, u64 page, u64 count)
+{
+	const struct visible *v = opaque;
+	gfn_t f = gfn(v->slot->base.v + page), end = gfn(f.v + count), until;
+
+	for (; f.v < end.v; f = until)
+		if (violated(v->c, f, !kvm_ownership_host_may(kvm_ownership_state(v->c->kvm, f, &until)),
+			     "what the guest owns is out of the client's reach"))
+			return;
+}
+
+static void check_ownership(struct check *c)
+{
+	const struct kvm_memslots *slots = c->kvm->slots.as[0];
+
+	for (unsigned int i = 0; i < slots->count; i++)
+		if (slots->slot[i]->donation)
+			hw_donation_for_each_visible(slots->slot[i]->donation, check_visible,
+						     &(struct visible){ c, slots->slot[i] });
+}
+
 int kvm_check_invariants(struct kvm *kvm, char *message, size_t size)
 {
 	struct check c = { .kvm = kvm };
@@ -80,9 +123,12 @@ int kvm_check_invariants(struct kvm *kvm, char *message, size_t size)
 	/* slots_lock keeps slots, attributes and bindings as they are; mmu.lock keeps the tables. */
 	pthread_mutex_lock(&kvm->slots_lock);
 	kvm_slots_lock(kvm);
+	kvm_ownership_lock(kvm);
 	pthread_mutex_lock(&kvm->mmu.lock);
 	kvm_tdp_for_each(kvm, check_entry, &c);
 	pthread_mutex_unlock(&kvm->mmu.lock);
+	check_ownership(&c);
+	kvm_ownership_unlock(kvm);
 	kvm_slots_unlock(kvm);
 	pthread_mutex_unlock(&kvm->slots_lock);
 	if (!c.violated)

@@ -116,6 +116,13 @@ static u64 *find_entry(struct kvm_mmu *mmu, gfn_t f, unsigned int level, bool cr
 	return &table[stage2_index(gfn_to_gpa(f), level)];
 }
 
+static enum observe_backing backing_of(const struct kvm_page_fault *fault)
+{
+	if (fault->from_gmem)
+		return OBSERVE_BACKING_GMEM;
+	return fault->slot->donation ? OBSERVE_BACKING_DONATED : OBSERVE_BACKING_CLIENT;
+}
+
 int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 {
 	struct kvm_mmu *mmu = &vcpu->kvm->mmu;
@@ -138,7 +145,7 @@ int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 		kvm_mark_dirty(fault->slot, fault->gfn);
 	store_entry(e, leaf);
 	observe(vcpu->kvm->obs, OBSERVE_KVM_TDP_MAP, vcpu->index, fault->gfn.v, level, perms,
-		fault->from_gmem ? OBSERVE_BACKING_GMEM : OBSERVE_BACKING_CLIENT, fault->from);
+		backing_of(fault), fault->from);
 	return RET_PF_FIXED;
 }
 

@@ -22,7 +22,7 @@ static void vcpu_init(struct kvm_vcpu *vcpu)
 const struct kvm_vendor kvm_vendor_test_claim = {
 	.name = "test-claim",
 	.type = SOFTCVM_TEST_CLAIM_VM,
-	.test_only = true,
+	.offer = KVM_OFFER_TESTS,
 	.platforms = KVM_ON_INTEL | KVM_ON_AMD,
 	.has_private_mem = true,
 	.has_readonly_mem = true,

@@ -31,15 +31,18 @@ struct kvm_private_ops {
 
 #define KVM_ON_INTEL 1u
 #define KVM_ON_AMD   2u
+/* Types that are not Linux's are offered when softcvm_config asks for them, and in no capability. */
+enum kvm_vendor_offer { KVM_OFFER_ALWAYS, KVM_OFFER_TESTS, KVM_OFFER_PKVM };
 
 struct kvm_vendor {
 	const char *name;
 	unsigned int type; /* KVM_X86_*_VM */
 	unsigned int platforms; /* KVM_ON_*: where it is offered */
-	bool test_only;	   /* offered when softcvm_config.test_vm_types is set, and in no capability */
+	enum kvm_vendor_offer offer;
 	bool has_private_mem;
 	bool has_protected_state;
 	bool has_readonly_mem;
+	bool in_place; /* private and shared are states of one page: never two backings, so no guest_memfd */
 	bool pre_fault_allowed; /* from the beginning */
 	unsigned int address_spaces;
 	/*
@@ -86,11 +89,29 @@ struct kvm_vendor {
 	bool (*has_interrupt)(struct kvm_vcpu *vcpu);
 	/* May be NULL: all. Is there this MSR for the guest and KVM_GET_MSRS, KVM_SET_MSRS? */
 	bool (*has_msr)(const struct kvm_vcpu *vcpu, u32 msr, bool write);
+
+	/* Capabilities of KVM that the type does not have; ends with 0. NULL: none. */
+	const u32 *hidden_caps;
+
+	/* Memory; each may be NULL. */
+	/* Under slots_lock, after KVM's own checks: an error refuses the change. `old` NULL: a new slot, which it may add to;
+	 * `new` NULL: a deletion. */
+	int (*prepare_slot)(struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new);
+	/* What was added goes with the slot. */
+	void (*free_slot)(struct kvm *kvm, struct kvm_memslot *slot);
+	/* The guest shares the frames, or takes them back, in place: 0 or an error, and nothing has changed. */
+	int (*share)(struct kvm_vcpu *vcpu, gfn_t start, gfn_t end);
+	int (*unshare)(struct kvm_vcpu *vcpu, gfn_t start, gfn_t end);
+	/* The client's memory does not show what the guest has there. */
+	bool (*guest_owns)(struct kvm *kvm, gfn_t f);
+	/* Without a lock: kvm will access the frame by a mapping of its own, and not as a copy from or to its user. */
+	void (*kernel_access)(struct kvm *kvm, gfn_t f);
 };
 
 extern const struct kvm_vendor kvm_vendor_plain;
 extern const struct kvm_vendor kvm_vendor_sw_protected;
 extern const struct kvm_vendor kvm_vendor_test_claim;
+extern const struct kvm_vendor kvm_vendor_pkvm;
 
 /* NULL: the type is not offered (KVM_CREATE_VM: EINVAL). */
 const struct kvm_vendor *kvm_vendor_find(const struct softcvm_config *config, unsigned long type);

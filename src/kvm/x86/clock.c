@@ -258,13 +258,13 @@ static void write_page(struct kvm_vcpu *vcpu, const struct pvclock_vcpu_time_inf
 	gpa_t at = gpa(vcpu->clock->system_time_msr & ~SYSTEM_TIME_ENABLED);
 	u32 writing = page->version - 1;
 
-	if (kvm_write_guest(vcpu->kvm, at, &writing, sizeof(writing)))
+	if (kvm_write_guest_mapped(vcpu->kvm, at, &writing, sizeof(writing)))
 		return;
 	atomic_signal_fence(memory_order_seq_cst);
-	kvm_write_guest(vcpu->kvm, gpa(at.v + sizeof(page->version)), &page->pad0,
-			sizeof(*page) - sizeof(page->version));
+	kvm_write_guest_mapped(vcpu->kvm, gpa(at.v + sizeof(page->version)), &page->pad0,
+			       sizeof(*page) - sizeof(page->version));
 	atomic_signal_fence(memory_order_seq_cst);
-	kvm_write_guest(vcpu->kvm, at, &page->version, sizeof(page->version));
+	kvm_write_guest_mapped(vcpu->kvm, at, &page->version, sizeof(page->version));
 }
 
 static void update_page(struct kvm_vcpu *vcpu)

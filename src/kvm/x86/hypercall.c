@@ -80,6 +80,27 @@ static u64 clock_pairing(struct kvm_vcpu *vcpu, const struct hypercall *h)
 	return kvm_write_guest(vcpu->kvm, gpa(h->a0), &pairing, sizeof(pairing)) ? -KVM_EFAULT : 0;
 }
 
+/* Of pages, in place: docs/pkvm.md. a0: where, a1: bytes. */
+static u64 convert_pages(struct kvm_vcpu *vcpu, const struct hypercall *h,
+			 int (*convert)(struct kvm_vcpu *vcpu, gfn_t start, gfn_t end))
+{
+	if (!convert)
+		return -KVM_ENOSYS;
+	if ((h->a0 | h->a1) & ~HW_PAGE_MASK || !h->a1 || h->a0 + h->a1 < h->a0)
+		return -KVM_EINVAL;
+	return convert(vcpu, gpa_to_gfn(gpa(h->a0)), gpa_to_gfn(gpa(h->a0 + h->a1)));
+}
+
+static u64 share_pages(struct kvm_vcpu *vcpu, const struct hypercall *h)
+{
+	return convert_pages(vcpu, h, vcpu->kvm->vendor->share);
+}
+
+static u64 unshare_pages(struct kvm_vcpu *vcpu, const struct hypercall *h)
+{
+	return convert_pages(vcpu, h, vcpu->kvm->vendor->unshare);
+}
+
 static const struct {
 	u64 nr;
 	u64 (*call)(struct kvm_vcpu *vcpu, const struct hypercall *h);
@@ -89,6 +110,8 @@ static const struct {
 	{ KVM_HC_CLOCK_PAIRING, clock_pairing },
 	{ KVM_HC_SEND_IPI, send_ipi },
 	{ KVM_HC_SCHED_YIELD, sched_yield_to },
+	{ SOFTCVM_PKVM_HC_SHARE, share_pages },
+	{ SOFTCVM_PKVM_HC_UNSHARE, unshare_pages },
 };
 
 static int finish(struct kvm_vcpu *vcpu, u64 result)
