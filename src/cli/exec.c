@@ -17,7 +17,7 @@
 #define STATUS_CANNOT	 126 /* as the shell and env(1) */
 #define STATUS_NOT_FOUND 127
 
-enum { OPT_PLATFORM = 256, OPT_PHYS_BITS, OPT_KVM_COMPAT, OPT_NO_SLOT_IS_MMIO, OPT_ICOUNT, OPT_TRACE, OPT_TRACE_EVENTS,
+enum { OPT_PLATFORM = 256, OPT_PHYS_BITS, OPT_KVM_COMPAT, OPT_NO_SLOT_IS_MMIO, OPT_PKVM, OPT_ICOUNT, OPT_TRACE, OPT_TRACE_EVENTS,
        OPT_CPUID, OPT_NO_CPUID, OPT_DEBUG, OPT_HELP };
 
 static const struct option long_options[] = {
@@ -25,6 +25,7 @@ static const struct option long_options[] = {
 	{ "phys-bits", required_argument, NULL, OPT_PHYS_BITS },
 	{ "kvm-compat", required_argument, NULL, OPT_KVM_COMPAT },
 	{ "no-slot-is-mmio", no_argument, NULL, OPT_NO_SLOT_IS_MMIO },
+	{ "pkvm", no_argument, NULL, OPT_PKVM },
 	{ "icount", no_argument, NULL, OPT_ICOUNT },
 	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "trace-events", required_argument, NULL, OPT_TRACE_EVENTS },
@@ -43,6 +44,7 @@ static const char help_text[] =
 	"      --phys-bits N        guest-physical address bits, 36 to 52\n"
 	"      --kvm-compat VERSION 7.2 or 6.12: the kernel whose KVM this is, where they differ (default: 7.2)\n"
 	"      --no-slot-is-mmio    variant: a fault without a slot is MMIO even if hardware claims private memory\n"
+	"      --pkvm               offer VM type 0x80000000: guests that own the memory which they touch (the pKVM model)\n"
 	"      --icount             one processor on virtual time\n"
 	"      --trace FILE         append events as text; - is standard error\n"
 	"      --trace-events LIST  which: names of events, or of groups (steps, memory, kvm, detail, all), separated by\n"
@@ -119,6 +121,8 @@ static bool set_option(int id, const char *value)
 		return say_kvm_compat(value);
 	case OPT_NO_SLOT_IS_MMIO:
 		return say("SOFTCVM_NO_SLOT_IS_MMIO", "1");
+	case OPT_PKVM:
+		return say("SOFTCVM_PKVM", "1");
 	case OPT_ICOUNT:
 		return say("SOFTCVM_ICOUNT", "1");
 	case OPT_TRACE:

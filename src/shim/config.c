@@ -71,6 +71,7 @@ bool shim_config_read(struct softcvm_config *config)
 	else if (version && strcmp(version, "7.2"))
 		return complain("SOFTCVM_KVM_COMPAT", version, "neither 7.2 nor 6.12");
 	config->no_slot_is_mmio = is_on("SOFTCVM_NO_SLOT_IS_MMIO");
+	config->pkvm = is_on("SOFTCVM_PKVM");
 	return true;
 }
 

@@ -12,7 +12,9 @@
 
 #include <cmocka.h>
 
-void client_create(struct client *c, const void *code, size_t size)
+void client_create(struct client *c, const void *code, size_t size) { client_create_type(c, 0, code, size); }
+
+void client_create_type(struct client *c, unsigned int type, const void *code, size_t size)
 {
 	struct kvm_userspace_memory_region region = { .memory_size = GUEST_MEMORY };
 	struct kvm_regs regs = { .rip = GUEST_ENTRY, .rsp = 0x8000, .rflags = 2 };
@@ -21,7 +23,7 @@ void client_create(struct client *c, const void *code, size_t size)
 	c->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	assert_true(c->kvm >= 0);
 	assert_int_equal(ioctl(c->kvm, KVM_GET_API_VERSION, 0), 12);
-	c->vm = ioctl(c->kvm, KVM_CREATE_VM, 0);
+	c->vm = ioctl(c->kvm, KVM_CREATE_VM, (unsigned long)type);
 	assert_true(c->vm >= 0);
 	c->memory = mmap(NULL, GUEST_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(c->memory, MAP_FAILED);

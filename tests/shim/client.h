@@ -17,6 +17,10 @@ struct client {
 	uint8_t *memory;
 };
 
+/* As softcvm.h has it, which this program does not know. */
+#define PKVM_VM 0x80000000u
+
 /* A VM with one vCPU in real mode at GUEST_ENTRY, where `code` lies. */
 void client_create(struct client *c, const void *code, size_t size);
+void client_create_type(struct client *c, unsigned int type, const void *code, size_t size);
 void client_destroy(struct client *c);

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -397,6 +398,44 @@ static void test_own_faults(void **state)
 	client_destroy(&client);
 }
 
+static volatile siginfo_t fault;
+
+static void on_fault(int signo, siginfo_t *info, void *context)
+{
+	fault = *info;
+	siglongjmp(back, 1);
+}
+
+/* What the guest owns: a fault of the program's own, for its own handler, or EFAULT from a system call. */
+static void test_guest_owned_memory(void **state)
+{
+	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO }, before;
+	int pipes[2];
+	volatile int reached = 0;
+
+	setenv("SOFTCVM_PKVM", "1", 1);
+	client_create_type(&client, PKVM_VM, hello, sizeof(hello));
+	unsetenv("SOFTCVM_PKVM");
+	sigaction(SIGSEGV, &action, &before);
+	expect_output(&client, 'H');
+	if (!sigsetjmp(back, 1))
+		reached = 1 + ((volatile uint8_t *)client.memory)[GUEST_ENTRY];
+	assert_int_equal(reached, 0);
+	assert_int_equal(fault.si_code, SEGV_ACCERR);
+	assert_ptr_equal(fault.si_addr, client.memory + GUEST_ENTRY);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(write(pipes[1], client.memory + GUEST_ENTRY, 1), -1);
+	assert_int_equal(errno, EFAULT);
+	assert_int_equal(ioctl(client.vcpu, KVM_GET_REGS, client.memory + GUEST_ENTRY), -1);
+	assert_int_equal(errno, EFAULT);
+	expect_output(&client, 'i');
+	client.memory[0] = 1; /* what it has not touched */
+	sigaction(SIGSEGV, &before, NULL);
+	close(pipes[0]);
+	close(pipes[1]);
+	client_destroy(&client);
+}
+
 /* ---------------------------------------------------------------- fork */
 
 static int in_child(void)
@@ -459,6 +498,7 @@ int main(void)
 		cmocka_unit_test(test_halted),	   cmocka_unit_test(test_longjmp),
 		cmocka_unit_test(test_ioctl_in_handler), cmocka_unit_test(test_storm),
 		cmocka_unit_test(test_cancel),	   cmocka_unit_test(test_signal_mask), cmocka_unit_test(test_own_faults),
+		cmocka_unit_test(test_guest_owned_memory),
 		cmocka_unit_test(test_fork),	   cmocka_unit_test(test_parameters),
 	};
 
