@@ -203,6 +203,124 @@ static void test_steps(void **state)
 	destroy_traced(&g, &r);
 }
 
+/* ---------------------------------------------------------------- what KVM itself reads and writes */
+
+static void set_msr(struct guest *g, uint32_t index, uint64_t value)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msrs = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
+
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_MSRS, &msrs), 1);
+}
+
+/* PAE paging: the four entries at CR3 are read. */
+static void load_pdptrs(struct guest *g, uint64_t cr3)
+{
+	struct kvm_sregs sregs, before;
+
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_GET_SREGS, &before), 0);
+	sregs = before;
+	sregs.cr0 |= 0x80000001;
+	sregs.cr4 |= 0x20;
+	sregs.cr3 = cr3;
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_SREGS, &sregs), 0);
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_SREGS, &before), 0);
+}
+
+/* KVM_HC_CLOCK_PAIRING to `gpa`; what the guest is told. */
+static int pair_clocks(struct guest *g, uint64_t gpa)
+{
+	static const unsigned char vmmcall[] = { 0x0f, 0x01, 0xd9, 0xf4 };
+	struct kvm_regs regs = { .rip = CODE_AT, .rflags = 2, .rax = KVM_HC_CLOCK_PAIRING, .rbx = gpa };
+
+	memcpy(g->ram + CODE_AT, vmmcall, sizeof(vmmcall));
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_REGS, &regs), 0);
+	assert_int_equal(run(g), 0);
+	return (int)regs_of(g).rax;
+}
+
+static void expect_host(const struct recorder *r, unsigned int count, unsigned int write, uint64_t gpa, uint64_t size)
+{
+	const struct observe_record *last = &r->last[OBSERVE_KVM_HOST_ACCESS];
+
+	assert_int_equal(r->count[OBSERVE_KVM_HOST_ACCESS], count);
+	assert_int_equal(last->arg[0], write);
+	assert_int_equal(last->arg[1], gpa);
+	assert_int_equal(last->arg[2], size);
+}
+
+/*
+ * Every path goes to the client's side of the slot, whatever the attribute says; where that is not what the guest sees, the trace
+ * has it, reads and writes. Each address is one that only its path uses.
+ */
+static void test_host_accesses(void **state)
+{
+	unsigned char *memory = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct recorder r;
+	struct guest g;
+	int fd;
+
+	create_traced(&g, &r, SOFTCVM_PLATFORM_AMD, KVM_X86_SW_PROTECTED_VM);
+	fd = memfd(&g, 4 * PAGE, 0);
+	assert_int_equal(set_region2(&g, 1, KVM_MEM_GUEST_MEMFD, WINDOW, 4 * PAGE, memory, fd, 0), 0);
+	/* While all is shared there is nothing to say. */
+	set_msr(&g, 0x4b564d00, WINDOW);
+	set_msr(&g, 0x4b564d01, (WINDOW + PAGE) | 1);
+	guest_load(&g, 0x5000);
+	load_pdptrs(&g, WINDOW + 2 * PAGE);
+	assert_int_equal(pair_clocks(&g, WINDOW + 3 * PAGE), 0);
+	assert_int_equal(r.count[OBSERVE_KVM_HOST_ACCESS], 0);
+	set_msr(&g, 0x4b564d01, 0);
+	assert_int_equal(set_attributes(&g, WINDOW, 4 * PAGE, P), 0);
+	memset(memory, 0, 4 * PAGE);
+	/* Wall clock: the version is read, then written, the whole, and the version again. */
+	set_msr(&g, 0x4b564d00, WINDOW);
+	expect_host(&r, 4, 1, WINDOW, 4);
+	assert_int_equal(memory[0], 2);
+	/* kvmclock: version, the rest, version. */
+	set_msr(&g, 0x4b564d01, (WINDOW + PAGE) | 1);
+	assert_int_equal(guest_load(&g, WINDOW + PAGE), 0);
+	expect_host(&r, 7, 1, WINDOW + PAGE, 4);
+	assert_int_not_equal(memory[PAGE], 0);
+	set_msr(&g, 0x4b564d01, 0);
+	load_pdptrs(&g, WINDOW + 2 * PAGE);
+	expect_host(&r, 8, 0, WINDOW + 2 * PAGE, 32);
+	assert_int_equal(pair_clocks(&g, WINDOW + 3 * PAGE), 0);
+	expect_host(&r, 9, 1, WINDOW + 3 * PAGE, sizeof(struct kvm_clock_pairing));
+	assert_int_not_equal(memory[3 * PAGE], 0);
+	/* The guest sees none of it. */
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(guest_load(&g, WINDOW + i * PAGE), 0);
+	assert_int_equal(r.count[OBSERVE_KVM_HOST_ACCESS], 9);
+	softcvm_close(fd);
+	destroy_traced(&g, &r);
+	munmap(memory, 4 * PAGE);
+}
+
+/* Where the client has nothing mapped they fail, each as the guest can tell or not. */
+static void test_host_accesses_without_memory(void **state)
+{
+	struct recorder r;
+	struct guest g;
+	int fd;
+
+	create_traced(&g, &r, SOFTCVM_PLATFORM_AMD, KVM_X86_SW_PROTECTED_VM);
+	fd = memfd(&g, 4 * PAGE, 0);
+	assert_int_equal(set_region2(&g, 1, KVM_MEM_GUEST_MEMFD, WINDOW, 4 * PAGE, NULL, fd, 0), 0);
+	assert_int_equal(set_attributes(&g, WINDOW, 4 * PAGE, P), 0);
+	set_msr(&g, 0x4b564d00, WINDOW);
+	set_msr(&g, 0x4b564d01, (WINDOW + PAGE) | 1);
+	assert_int_equal(guest_load(&g, WINDOW + PAGE), 0);
+	load_pdptrs(&g, WINDOW + 2 * PAGE);
+	assert_int_equal(pair_clocks(&g, WINDOW + 3 * PAGE), -EFAULT);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(guest_load(&g, WINDOW + i * PAGE), 0);
+	softcvm_close(fd);
+	destroy_traced(&g, &r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +328,8 @@ int main(void)
 		cmocka_unit_test(test_no_collision_on_intel),
 		cmocka_unit_test(test_levels),
 		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_host_accesses),
+		cmocka_unit_test(test_host_accesses_without_memory),
 	};
 
 	return cmocka_run_group_tests_name("kvm/private_trace", tests, NULL, NULL);
