@@ -174,7 +174,7 @@ int debug_set_breakpoint(struct debug_port *port, u64 gva, bool set)
 
 struct hw_arch *debug_arch(struct debug_port *port, unsigned int cpu)
 {
-	return hw_cpu_arch(port->cpus[cpu]);
+	return &port->cpus[cpu]->arch;
 }
 
 void debug_arch_changed(struct debug_port *port, unsigned int cpu)
@@ -191,16 +191,11 @@ static size_t by_pages(struct debug_port *port, unsigned int cpu, u64 gva_, size
 	while (done < size) {
 		u64 at = gva_ + done;
 		size_t n = HW_PAGE_SIZE - (at & ~HW_PAGE_MASK);
-		struct stage2_walk walk;
-		gpa_t where;
-		bool writable, user;
+		hpa_t host;
 
 		if (n > size - done)
 			n = size - done;
-		if (!c->ctl.s2 || !hw_cpu_translate(c, gva(at), &where, &writable, &user))
-			break;
-		stage2_walk(c->ctl.s2, where, STAGE2_R, &walk);
-		if (walk.result != STAGE2_OK || copy(walk.hpa, buf + done, n))
+		if (!cpu_debug_translate(c, at, &host) || copy(host, buf + done, n))
 			break;
 		done += n;
 	}

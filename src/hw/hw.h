@@ -126,10 +126,32 @@ struct hw_event {
 	u32 error;
 };
 
+/* MSR bitmap, SDM 3C 24.6.9: bit n of the low halves is MSR n (0..0x1fff), of the high ones MSR 0xc0000000 + n; a set bit exits. */
+struct hw_msr_bitmap {
+	u8 read_low[1024], read_high[1024], write_low[1024], write_high[1024];
+};
+
+/* The virtualization-exception information area, SDM 3C 26.5.7.2. The processor writes it only while `busy` is 0. */
+struct hw_ve_info {
+	u32 exit_reason;
+	u32 busy; /* 0 or ~0 */
+	u64 qualification, guest_linear, guest_physical;
+	u16 eptp_index;
+};
+
+/* Instructions that exit only if they are told to (intel); otherwise WBINVD does nothing, the others are #UD. */
+#define HW_EXITING_TDCALL  (1u << 0)
+#define HW_EXITING_WBINVD  (1u << 1)
+#define HW_EXITING_PCONFIG (1u << 2)
+
 /* RDMSR/WRMSR that the processor serves itself without an exit are those in struct hw_arch, plus the
  * x2APIC range when `vapic` is set (reads; TPR, EOI and self-IPI writes); every other one exits. */
 struct hw_ctl {
 	const struct stage2 *s2;
+	/* Where accesses that claim to be private go (a TD's secure EPT); NULL: through `s2` like all others. The guest's paging
+	 * structures are private then: one at an address with the shared bit is a reserved bit to the walk, and so is the
+	 * shared bit in the address of an instruction (TDX: #PF). */
+	const struct stage2 *s2_private;
 	u64 tsc_offset;
 	u64 tsc_mult;	   /* 16.48 fixed point as the VMX TSC multiplier; 0 = 1.0 */
 	/* Position of the shared bit (TD) or C-bit (SEV) in a guest-physical address: not part of the address, but the
@@ -137,6 +159,7 @@ struct hw_ctl {
 	u64 claim_bit;
 	bool claim_bit_is_private;
 	u32 maxphyaddr;	   /* of the guest's CPUID: reserved bits of its page tables; 0 = the machine's */
+	u32 gpa_width;	   /* addresses beyond it are reserved bits to the walk only, not to MOV CR3; 0 = maxphyaddr */
 	u64 cr0_guest_host_mask; /* bits whose change by MOV CR0/CLTS/LMSW exits (SDM 3C 24.6.6) */
 	u64 cr4_guest_host_mask;
 	u64 cr4_reserved;  /* bits that #GP because the guest's CPUID lacks the feature */
@@ -144,6 +167,9 @@ struct hw_ctl {
 	u64 xcr0_supported;/* XSETBV: other bits #GP */
 	u32 exception_bitmap; /* vector n exits instead of being delivered */
 	bool hlt_exiting, pause_exiting, cr8_exiting, rdtsc_exiting, invlpg_exiting, cr3_exiting, dr_exiting;
+	u32 insn_exiting;  /* HW_EXITING_* */
+	const struct hw_msr_bitmap *msr_bitmap; /* NULL: only what the processor does not serve exits */
+	struct hw_ve_info *ve_info; /* EPT violations at entries without STAGE2_EPT_SUPPRESS_VE are #VE; NULL: all exit */
 	bool irq_window;   /* exit as soon as an interrupt could be delivered */
 	bool nmi_window;
 	struct hw_event inject; /* consumed by the entry */
@@ -213,7 +239,8 @@ enum {
 	VMX_EXIT_WRMSR = 32, VMX_EXIT_INVALID_STATE = 33, VMX_EXIT_MWAIT = 36, VMX_EXIT_MONITOR = 39,
 	VMX_EXIT_PAUSE = 40, VMX_EXIT_TPR_THRESHOLD = 43, VMX_EXIT_APIC_ACCESS = 44, VMX_EXIT_VIRT_EOI = 45,
 	VMX_EXIT_GDTR_IDTR = 46, VMX_EXIT_LDTR_TR = 47, VMX_EXIT_EPT_VIOLATION = 48, VMX_EXIT_EPT_MISCONFIG = 49,
-	VMX_EXIT_RDTSCP = 51, VMX_EXIT_WBINVD = 54, VMX_EXIT_XSETBV = 55, VMX_EXIT_APIC_WRITE = 56,
+	VMX_EXIT_RDTSCP = 51, VMX_EXIT_WBINVD = 54, VMX_EXIT_XSETBV = 55, VMX_EXIT_APIC_WRITE = 56, VMX_EXIT_PCONFIG = 65,
+	VMX_EXIT_TDCALL = 77,
 };
 /* SVM exit codes, APM2 App. C */
 enum {
@@ -246,7 +273,8 @@ void hw_vm_destroy(struct hw_vm *vm); /* after its vCPUs */
 /* State as after RESET (SDM 3A 9.1.1), activity HW_ACTIVE. */
 int hw_cpu_create(struct hw_vm *vm, int index, struct hw_cpu **out);
 void hw_cpu_destroy(struct hw_cpu *cpu);
-void hw_cpu_reset(struct hw_cpu *cpu, bool init); /* init: INIT keeps what INIT keeps (SDM 3A 9.1.1) */
+/* init: INIT keeps what INIT keeps (SDM 3A 9.1.1). Does nothing to a processor that holds a TD's state (hw/tdx/tdx.h). */
+void hw_cpu_reset(struct hw_cpu *cpu, bool init);
 
 struct hw_arch *hw_cpu_arch(struct hw_cpu *cpu);
 struct hw_ctl *hw_cpu_ctl(struct hw_cpu *cpu);

@@ -22,7 +22,7 @@ void stage2_walk(const struct stage2 *s2, gpa_t a, unsigned int access, struct s
 	const u64 *table = s2 ? s2->root : NULL;
 	unsigned int level = s2 ? s2->levels : HW_LEVEL_4K;
 
-	*out = (struct stage2_walk){.result = STAGE2_NOT_PRESENT, .level = level};
+	*out = (struct stage2_walk){.result = STAGE2_NOT_PRESENT, .level = level, .entry = STAGE2_EPT_SUPPRESS_VE};
 	if (!table || beyond_width(s2, a))
 		return;
 	for (out->perms = STAGE2_RWX;; level--) {

@@ -208,6 +208,9 @@ struct hw_cpu {
 	struct tlb_state tlb;	     /* tlb.c */
 	bool eoi_exit;		     /* vapic.c: an EOI-induced exit is due before the next instruction */
 	u8 eoi_vector;
+	/* Not NULL while the processor holds the state of a TD's vCPU: what kvm sees in place of arch and ctl. */
+	struct hw_arch *host_arch;
+	struct hw_ctl *host_ctl;
 };
 
 /* Mode bits that change decoding or checks: part of the block key. */
@@ -223,6 +226,8 @@ struct hw_cpu {
 
 /* Recompute cpl, mode, tlb_mode from arch. Does not flush. (sys_state.c) */
 void cpu_update_mode(struct hw_cpu *c);
+/* CR4 bits of the features that are implemented. (sys_cr.c) */
+u64 cpu_cr4_supported(void);
 /* State after RESET or INIT, SDM 3A 9.1.1. (sys_state.c) */
 void cpu_reset_arch(struct hw_cpu *c, bool init);
 /*
@@ -317,6 +322,8 @@ void cpu_tlb_flush_page(struct hw_cpu *c, u64 lin);	 /* INVLPG */
 /* The write-array entries whose host page is `page` go away (it carries code now). */
 void cpu_tlb_protect_frame(struct hw_cpu *c, hpa_t page);
 
+enum hw_claim { CLAIM_NONE, CLAIM_SHARED, CLAIM_PRIVATE };
+
 /* The four steps of an access (mmu.c), in order; each has its trace point. */
 struct access {
 	u64 lin;	  /* (1) what is accessed */
@@ -328,14 +335,28 @@ struct access {
 	bool guest_writable, guest_user, guest_global, dirty;
 	bool table; /* gpa is that of an entry of the guest's paging structures, not the translation of lin */
 	/* (3) hardware claim */
-	enum { CLAIM_NONE, CLAIM_SHARED, CLAIM_PRIVATE } claim;
+	enum hw_claim claim;
 	/* (4) host structures */
 	struct stage2_walk s2;
 };
 int access_begin(struct hw_cpu *c, struct access *a);	     /* canonical, breakpoints, alignment (AC) */
 int access_guest_walk(struct hw_cpu *c, struct access *a);   /* SDM 3A ch. 4; #PF with exact error code */
 void access_claim(struct hw_cpu *c, struct access *a);	     /* shared bit, C-bit: none for ordinary VMs */
-int access_stage2(struct hw_cpu *c, struct access *a);	     /* EXEC_EXIT on violation */
+int access_stage2(struct hw_cpu *c, struct access *a);	     /* EXEC_EXIT on violation, or EXEC_FAULT: #VE */
+
+static inline enum hw_claim cpu_claim_of(const struct hw_cpu *c, u64 address)
+{
+	if (!c->ctl.claim_bit)
+		return CLAIM_NONE;
+	return !!(address & c->ctl.claim_bit) == c->ctl.claim_bit_is_private ? CLAIM_PRIVATE : CLAIM_SHARED;
+}
+/* The table behind an access of that claim. */
+static inline const struct stage2 *cpu_stage2(const struct hw_cpu *c, enum hw_claim claim)
+{
+	return claim == CLAIM_PRIVATE && c->ctl.s2_private ? c->ctl.s2_private : c->ctl.s2;
+}
+/* For the debugger: virtual to host; no fault is raised, nothing is remembered. False: not mapped. */
+bool cpu_debug_translate(struct hw_cpu *c, u64 lin, hpa_t *host);
 
 /* ---------------------------------------------------------------- segments (sys_seg.c) */
 
@@ -351,7 +372,7 @@ int cpu_pop(struct hw_cpu *c, u64 *value, unsigned int size);
 /* ---------------------------------------------------------------- exits (vmexit.c) */
 
 /* Each fills cpu->exit in the platform's format and returns EXEC_EXIT. Leave arch as at the start of the instruction. */
-int cpu_exit_stage2(struct hw_cpu *c, const struct access *a);
+int cpu_exit_stage2(struct hw_cpu *c, const struct access *a); /* or EXEC_FAULT, #VE in place of the exit */
 int cpu_exit_simple(struct hw_cpu *c, u32 vmx_reason, u64 svm_code, unsigned int insn_len);
 int cpu_exit_msr(struct hw_cpu *c, bool write, unsigned int insn_len);
 int cpu_exit_io(struct hw_cpu *c, u16 port, unsigned int size, bool write, u64 data, bool string, bool rep, unsigned int insn_len);

@@ -43,6 +43,17 @@ static u16 port_operand(const struct hw_cpu *c, const struct insn *i, unsigned i
 	return i->op[n].kind == OPND_IMM ? (u8)i->imm : (u16)c->arch.gpr[HW_RDX];
 }
 
+/* SDM 3C Table 27-5, bit 6: the port is an immediate operand. */
+static int exit_io(struct hw_cpu *c, const struct insn *i, unsigned int port_op, unsigned int size, u64 data)
+{
+	bool write = port_op == 0;
+	int r = cpu_exit_io(c, port_operand(c, i, port_op), size, write, data, false, false, i->len);
+
+	if (cpu_is_intel(c) && i->op[port_op].kind == OPND_IMM)
+		c->exit.vmx.qualification |= 1u << 6;
+	return r;
+}
+
 static int io_in(struct hw_cpu *c, const struct insn *i)
 {
 	u16 port = port_operand(c, i, 1);
@@ -51,7 +62,7 @@ static int io_in(struct hw_cpu *c, const struct insn *i)
 
 	SYS_TRY(check_permission(c, port, size));
 	if (!cpu_done_access(c, true, false, port, size, &data))
-		return cpu_exit_io(c, port, size, false, 0, false, false, i->len);
+		return exit_io(c, i, 1, size, 0);
 	gpr_set(c, HW_RAX, size, data);
 	return EXEC_OK;
 }
@@ -63,7 +74,7 @@ static int io_out(struct hw_cpu *c, const struct insn *i)
 
 	SYS_TRY(check_permission(c, port, size));
 	if (!cpu_done_access(c, true, true, port, size, NULL))
-		return cpu_exit_io(c, port, size, true, gpr_get(c, HW_RAX, size), false, false, i->len);
+		return exit_io(c, i, 0, size, gpr_get(c, HW_RAX, size));
 	return EXEC_OK;
 }
 

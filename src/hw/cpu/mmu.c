@@ -109,6 +109,8 @@ int access_guest_walk(struct hw_cpu *c, struct access *a)
 		walk_tables(c, a->lin, &p, false, &w);
 		if (w.status == WALK_STOPPED)
 			return w.result;
+		if (w.status == WALK_OK && a->acc & ACC_FETCH && w.address & p.shared_bit)
+			w.status = WALK_RESERVED;
 		if (w.status != WALK_OK || !permitted(c, &w, a->acc))
 			return walk_denied(c, a, &p, &w);
 		r = walk_set_accessed(c, a->lin, &w, a->acc & (ACC_WRITE | ACC_RMW));
@@ -131,15 +133,8 @@ int access_guest_walk(struct hw_cpu *c, struct access *a)
 
 void access_claim(struct hw_cpu *c, struct access *a)
 {
-	u64 bit = c->ctl.claim_bit;
-
-	a->claim = CLAIM_NONE;
-	if (bit) {
-		bool set = a->gpa.v & bit;
-
-		a->claim = set == c->ctl.claim_bit_is_private ? CLAIM_PRIVATE : CLAIM_SHARED;
-		a->gpa.v &= ~bit;
-	}
+	a->claim = cpu_claim_of(c, a->gpa.v);
+	a->gpa.v &= ~c->ctl.claim_bit;
 	observe(cpu_observer(c), OBSERVE_HW_CLAIM, c->index, a->gpa.v, a->claim);
 }
 
@@ -147,7 +142,7 @@ void access_claim(struct hw_cpu *c, struct access *a)
 
 void access_stage2_walk(struct hw_cpu *c, struct access *a, unsigned int need)
 {
-	tlb_stage2(c, a->gpa, need, &a->s2);
+	tlb_stage2(c, a, need);
 	observe(cpu_observer(c), OBSERVE_HW_STAGE2_WALK, c->index, a->gpa.v, a->s2.hpa.v, a->s2.level, a->s2.result,
 		a->table ? OBSERVE_USE_TABLE : OBSERVE_USE_ACCESS);
 }
@@ -162,24 +157,42 @@ int access_stage2(struct hw_cpu *c, struct access *a)
 
 /* ---------------------------------------------------------------- from outside */
 
-bool hw_cpu_translate(struct hw_cpu *c, gva_t va, gpa_t *out, bool *writable, bool *user)
+/* The claim bit is still in w->address. */
+static bool translate_quietly(struct hw_cpu *c, u64 lin, struct walk *w)
 {
 	struct walk_params p;
-	struct walk w;
 
 	walk_params(c, &p);
 	if (p.mode == PAGING_NONE) {
-		*out = gpa(va.v);
-		*writable = *user = true;
+		*w = (struct walk){.address = lin, .writable = true, .user = true};
 		return true;
 	}
-	if (p.mode == PAGING_LONG && !cpu_canonical(c, va.v))
+	if (p.mode == PAGING_LONG && !cpu_canonical(c, lin))
 		return false;
-	walk_tables(c, va.v, &p, true, &w);
-	if (w.status != WALK_OK)
+	walk_tables(c, lin, &p, true, w);
+	return w->status == WALK_OK;
+}
+
+bool hw_cpu_translate(struct hw_cpu *c, gva_t va, gpa_t *out, bool *writable, bool *user)
+{
+	struct walk w;
+
+	if (!translate_quietly(c, va.v, &w))
 		return false;
-	*out = gpa(w.address & ~p.claim_bit);
+	*out = gpa(w.address & ~c->ctl.claim_bit);
 	*writable = w.writable;
 	*user = w.user;
 	return true;
+}
+
+bool cpu_debug_translate(struct hw_cpu *c, u64 lin, hpa_t *host)
+{
+	struct stage2_walk s2;
+	struct walk w;
+
+	if (!translate_quietly(c, lin, &w))
+		return false;
+	stage2_walk(cpu_stage2(c, cpu_claim_of(c, w.address)), gpa(w.address & ~c->ctl.claim_bit), STAGE2_R, &s2);
+	*host = s2.hpa;
+	return s2.result == STAGE2_OK;
 }

@@ -264,12 +264,12 @@ void hw_cpu_run(struct hw_cpu *c)
 
 struct hw_arch *hw_cpu_arch(struct hw_cpu *c)
 {
-	return &c->arch;
+	return c->host_arch ? c->host_arch : &c->arch;
 }
 
 struct hw_ctl *hw_cpu_ctl(struct hw_cpu *c)
 {
-	return &c->ctl;
+	return c->host_ctl ? c->host_ctl : &c->ctl;
 }
 
 const struct hw_exit *hw_cpu_exit(const struct hw_cpu *c)
@@ -286,6 +286,8 @@ void hw_cpu_arch_changed(struct hw_cpu *c)
 
 void hw_cpu_reset(struct hw_cpu *c, bool init)
 {
+	if (c->host_arch)
+		return;
 	hw_cpu_drop_access(c);
 	cpu_reset_arch(c, init);
 	hw_cpu_arch_changed(c);

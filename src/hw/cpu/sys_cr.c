@@ -17,10 +17,7 @@ static int exit_cr(struct hw_cpu *c, unsigned int cr, const struct cr_write *w)
 /* Reserved in CR3 and in every entry: beyond MAXPHYADDR, but not the shared bit or C-bit. */
 static u64 beyond_physical(const struct hw_cpu *c)
 {
-	struct walk_params p;
-
-	walk_params(c, &p);
-	return ~0ull << p.phys_bits & ~c->ctl.claim_bit;
+	return ~0ull << cpu_maxphyaddr(c) & ~c->ctl.claim_bit;
 }
 
 /* PAE paging without long mode: PDPTEs are registers. */
@@ -154,7 +151,7 @@ static int write_cr3(struct hw_cpu *c, const struct cr_write *w)
 /* ---------------------------------------------------------------- CR4 */
 
 /* Bits that are not reserved, by what features.def implements. */
-static u64 cr4_supported(void)
+u64 cpu_cr4_supported(void)
 {
 	static const struct {
 		u8 feature;
@@ -179,7 +176,7 @@ static bool cr4_valid(const struct hw_cpu *c, u64 value)
 {
 	u64 changed = value ^ c->arch.cr4;
 
-	if (value & (~cr4_supported() | c->ctl.cr4_reserved))
+	if (value & (~cpu_cr4_supported() | c->ctl.cr4_reserved))
 		return false;
 	if (cpu_long_mode(c) && (!(value & CR4_PAE) || changed & CR4_LA57))
 		return false;

@@ -250,6 +250,8 @@ static int sys_invpcid(struct hw_cpu *c, const struct insn *i)
 
 static int sys_wbinvd(struct hw_cpu *c, const struct insn *i)
 {
+	if (c->ctl.insn_exiting & HW_EXITING_WBINVD)
+		return cpu_exit_simple(c, VMX_EXIT_WBINVD, SVM_EXIT_WBINVD, i->len);
 	return EXEC_OK; /* caches are always coherent here */
 }
 
@@ -283,6 +285,23 @@ static int sys_vmcall(struct hw_cpu *c, const struct insn *i)
 static int sys_vmmcall(struct hw_cpu *c, const struct insn *i)
 {
 	return cpu_is_intel(c) ? cpu_ud(c) : cpu_exit_simple(c, 0, SVM_EXIT_VMMCALL, i->len);
+}
+
+/* Known to the processor of a TD only. The checks of mode and privilege come before the exit. */
+static int sys_tdcall(struct hw_cpu *c, const struct insn *i)
+{
+	if (!(c->ctl.insn_exiting & HW_EXITING_TDCALL))
+		return cpu_ud(c);
+	if (c->cpl)
+		return cpu_gp(c, 0);
+	return cpu_exit_simple(c, VMX_EXIT_TDCALL, 0, i->len);
+}
+
+static int sys_pconfig(struct hw_cpu *c, const struct insn *i)
+{
+	if (!(c->ctl.insn_exiting & HW_EXITING_PCONFIG) || c->cpl)
+		return cpu_ud(c);
+	return cpu_exit_simple(c, VMX_EXIT_PCONFIG, 0, i->len);
 }
 
 static int sys_xsetbv(struct hw_cpu *c, const struct insn *i)
@@ -347,12 +366,14 @@ static const struct insn_desc descs[] = {
 	SYS_DESC(INVLPG, ALWAYS, INSN_CPL0 | INSN_END, sys_invlpg),
 	SYS_DESC(INVPCID, INVPCID, INSN_CPL0 | INSN_END, sys_invpcid),
 	SYS_DESC(INVD, ALWAYS, INSN_CPL0 | INSN_END, sys_invd),
-	SYS_DESC(WBINVD, ALWAYS, INSN_CPL0, sys_wbinvd),
+	SYS_DESC(WBINVD, ALWAYS, INSN_CPL0 | INSN_END, sys_wbinvd),
 	SYS_DESC(CLFLUSH, CLFSH, 0, sys_clflush),
 	SYS_DESC(CLFLUSHOPT, CLFLUSHOPT, 0, sys_clflush),
 	SYS_DESC(CPUID, ALWAYS, INSN_END, sys_cpuid),
 	SYS_DESC(VMCALL, ALWAYS, INSN_END, sys_vmcall),
 	SYS_DESC(VMMCALL, ALWAYS, INSN_END, sys_vmmcall),
+	SYS_DESC(TDCALL, ALWAYS, INSN_END, sys_tdcall),
+	SYS_DESC(PCONFIG, ALWAYS, INSN_END, sys_pconfig),
 	SYS_DESC(XSETBV, XSAVE, INSN_END, sys_xsetbv),
 	SYS_DESC(RSM, ALWAYS, INSN_END, sys_ud),
 	SYS_DESC(VMLAUNCH, ALWAYS, INSN_END, sys_ud),

@@ -33,6 +33,24 @@ static bool is_x2apic(u32 msr)
 	return msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST;
 }
 
+/* SDM 3C 25.1.3: with a bitmap, MSRs outside its ranges exit too. */
+static bool bitmap_exits(const struct hw_cpu *c, u32 msr, bool write)
+{
+	const struct hw_msr_bitmap *b = c->ctl.msr_bitmap;
+	u32 bit = msr & 0x1fff;
+	const u8 *bits;
+
+	if (!b)
+		return false;
+	if (msr == bit)
+		bits = write ? b->write_low : b->read_low;
+	else if (msr == (0xc0000000 | bit))
+		bits = write ? b->write_high : b->read_high;
+	else
+		return true;
+	return bits[bit / 8] >> bit % 8 & 1;
+}
+
 /* ---------------------------------------------------------------- reads */
 
 /* False: not served here. */
@@ -99,6 +117,8 @@ int sys_rdmsr(struct hw_cpu *c, const struct insn *i)
 	u32 msr = c->arch.gpr[HW_RCX];
 	u64 value;
 
+	if (bitmap_exits(c, msr, false))
+		return cpu_exit_msr(c, false, i->len);
 	if (is_x2apic(msr)) {
 		int r = vapic_rdmsr(c, msr, &value);
 
@@ -219,6 +239,8 @@ int sys_wrmsr(struct hw_cpu *c, const struct insn *i)
 	u64 value = c->arch.gpr[HW_RDX] << 32 | (u32)c->arch.gpr[HW_RAX];
 	int r;
 
+	if (bitmap_exits(c, msr, true))
+		return cpu_exit_msr(c, true, i->len);
 	if (!is_x2apic(msr))
 		return write_msr(c, msr, value, i->len);
 	r = vapic_wrmsr(c, msr, value);

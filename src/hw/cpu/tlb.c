@@ -265,11 +265,12 @@ void tlb_table_fill(struct hw_cpu *c, const struct tlb_table_entry *e, unsigned 
 
 /* ---------------------------------------------------------------- stage 2 */
 
-void tlb_stage2(struct hw_cpu *c, gpa_t a, unsigned int need, struct stage2_walk *out)
+void tlb_stage2(struct hw_cpu *c, struct access *a, unsigned int need)
 {
-	struct tlb_s2_entry *e = &c->tlb.s2[a.v >> HW_PAGE_SHIFT & (TLB_S2_SIZE - 1)];
+	struct tlb_s2_entry *e = &c->tlb.s2[a->gpa.v >> HW_PAGE_SHIFT & (TLB_S2_SIZE - 1)];
+	struct stage2_walk *out = &a->s2;
 
-	if (tlb_stage2_hit(c, a, need, &out->hpa)) {
+	if (tlb_stage2_hit(c, a->gpa, a->claim, need, &out->hpa)) {
 		*out = (struct stage2_walk){
 			.result = STAGE2_OK,
 			.level = e->level,
@@ -278,10 +279,10 @@ void tlb_stage2(struct hw_cpu *c, gpa_t a, unsigned int need, struct stage2_walk
 		};
 		return;
 	}
-	stage2_walk(c->ctl.s2, a, need, out);
+	stage2_walk(cpu_stage2(c, a->claim), a->gpa, need, out);
 	if (out->result == STAGE2_OK)
 		*e = (struct tlb_s2_entry){
-			.tag = a.v & HW_PAGE_MASK,
+			.tag = tlb_s2_tag(c, a->gpa, a->claim),
 			.page = out->hpa.v & HW_PAGE_MASK,
 			.perms = out->perms,
 			.level = out->level,

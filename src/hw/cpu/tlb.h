@@ -18,6 +18,7 @@
 #define TLB_WORDS (TLB_SIZE / 64)
 _Static_assert(TLB_WORDS <= 16, "one bit for each in tlb_state.used");
 #define TLB_TAG_INVALID 1ull /* not page aligned: never equal to a masked address */
+#define TLB_TAG_PRIVATE 2ull /* struct tlb_s2_entry: through ctl.s2_private */
 
 /*
  * Sets, so that what differs by privilege needs no flush: CPL 3; supervisor; supervisor with RFLAGS.AC set while
@@ -45,7 +46,7 @@ struct tlb_table_entry {
 };
 
 struct tlb_s2_entry {
-	u64 tag; /* guest-physical page, or TLB_TAG_INVALID */
+	u64 tag; /* guest-physical page, perhaps TLB_TAG_PRIVATE, or TLB_TAG_INVALID */
 	u64 page;
 	u8 perms;
 	u8 level;

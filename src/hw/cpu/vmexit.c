@@ -6,6 +6,7 @@
 
 #include "hw/cpu/cpu.h"
 
+#define CPU_CR0_PE	 (1u << 0)
 #define INFO_VALID	 (1u << 31)
 #define INFO_ERROR_VALID (1u << 11)
 
@@ -128,11 +129,35 @@ static u64 claimed_address(const struct hw_cpu *c, const struct access *a)
 	return a->gpa.v | (set ? c->ctl.claim_bit : 0);
 }
 
+/* SDM 3C 26.5.7.1: convertible, and nothing forbids to deliver #VE now. */
+static bool converts_to_ve(const struct hw_cpu *c, const struct access *a)
+{
+	const struct hw_ve_info *info = c->ctl.ve_info;
+
+	return info && a->s2.result != STAGE2_RESERVED && !(a->s2.entry & STAGE2_EPT_SUPPRESS_VE) && !info->busy &&
+	       c->arch.cr0 & CPU_CR0_PE && !c->in_delivery;
+}
+
+static int ept_violation_ve(struct hw_cpu *c, const struct access *a)
+{
+	*c->ctl.ve_info = (struct hw_ve_info){
+		.exit_reason = VMX_EXIT_EPT_VIOLATION,
+		.busy = ~0u,
+		.qualification = ept_qualification(a) | take_fault_bits(c),
+		.guest_linear = a->lin,
+		.guest_physical = claimed_address(c, a),
+	};
+	return cpu_raise(c, X86_VE);
+}
+
 /* The caller in access.c adds the data of a write. */
 int cpu_exit_stage2(struct hw_cpu *c, const struct access *a)
 {
-	struct hw_exit *x = begin_exit(c);
+	struct hw_exit *x;
 
+	if (converts_to_ve(c, a))
+		return ept_violation_ve(c, a);
+	x = begin_exit(c);
 	if (!cpu_is_intel(c)) {
 		fill_svm(c, SVM_EXIT_NPF, npf_error(a) | take_fault_bits(c), a->gpa.v, 0);
 	} else if (a->s2.result == STAGE2_RESERVED) {

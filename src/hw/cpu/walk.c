@@ -22,28 +22,20 @@ static u64 bits(unsigned int high, unsigned int low)
 	return high < low ? 0 : (~0ull >> (63 - high)) & (~0ull << low);
 }
 
-static unsigned int default_phys_bits(const struct hw_cpu *c)
-{
-	const struct hw_machine_config *config = hw_machine_config(c->machine);
-
-	if (config->phys_bits)
-		return config->phys_bits;
-	return config->platform == HW_PLATFORM_INTEL ? 46 : 48;
-}
-
 void walk_params(const struct hw_cpu *c, struct walk_params *p)
 {
 	const struct hw_arch *a = &c->arch;
 
 	*p = (struct walk_params){
 		.mode = PAGING_NONE,
-		.phys_bits = c->ctl.maxphyaddr ? c->ctl.maxphyaddr : default_phys_bits(c),
+		.phys_bits = cpu_maxphyaddr(c),
 		.claim_bit = c->ctl.claim_bit,
+		.shared_bit = c->ctl.s2_private && !c->ctl.claim_bit_is_private ? c->ctl.claim_bit : 0,
 		.nxe = a->efer & EFER_NXE,
 		.pse = a->cr4 & CR4_PSE,
 	};
-	if (p->phys_bits > 52)
-		p->phys_bits = 52;
+	if (c->ctl.gpa_width && c->ctl.gpa_width < p->phys_bits)
+		p->phys_bits = c->ctl.gpa_width;
 	if (!(a->cr0 & CR0_PG))
 		return;
 	if (a->efer & EFER_LMA) {
@@ -87,6 +79,8 @@ static u64 reserved_64bit(const struct walk_params *p, u64 entry, unsigned int l
 
 	if (!p->nxe)
 		mask |= ENTRY_NX;
+	if (!is_leaf(p, entry, level))
+		mask |= p->shared_bit;
 	if (level > HW_LEVEL_1G)
 		mask |= ENTRY_PS;
 	else if (level > HW_LEVEL_4K && (entry & ENTRY_PS))
@@ -120,15 +114,23 @@ static u64 page_address(const struct walk_params *p, u64 lin, u64 entry, unsigne
 
 /* ---------------------------------------------------------------- memory */
 
+/* Of the paging structures themselves. */
+static enum hw_claim table_claim(const struct hw_cpu *c)
+{
+	return c->ctl.s2_private ? CLAIM_PRIVATE : CLAIM_NONE;
+}
+
 /* An access to the tables goes through stage 2 like any other (SDM 3C 28.3.2). */
 static int table_access(struct hw_cpu *c, u64 lin, gpa_t where, unsigned int size, bool write, hpa_t *host)
 {
+	const unsigned int need = write ? STAGE2_W : STAGE2_R;
 	struct access a;
 
-	if (tlb_stage2_hit(c, where, write ? STAGE2_W : STAGE2_R, host))
+	if (tlb_stage2_hit(c, where, table_claim(c), need, host))
 		return EXEC_OK;
 	a = (struct access){.lin = lin, .acc = write ? ACC_WRITE : ACC_READ, .size = size, .gpa = where, .table = true};
-	access_stage2_walk(c, &a, write ? STAGE2_W : STAGE2_R);
+	a.claim = table_claim(c);
+	access_stage2_walk(c, &a, need);
 	if (a.s2.result == STAGE2_OK) {
 		*host = a.s2.hpa;
 		return EXEC_OK;
@@ -142,7 +144,7 @@ static int read_entry(struct hw_cpu *c, u64 lin, struct walk *w, struct walk_ste
 		/* Outside hw_cpu_run() nobody waits for this vCPU to forget a translation: none may be remembered. */
 		struct stage2_walk s2;
 
-		stage2_walk(c->ctl.s2, s->gpa, STAGE2_R, &s2);
+		stage2_walk(cpu_stage2(c, table_claim(c)), s->gpa, STAGE2_R, &s2);
 		if (s2.result != STAGE2_OK || hw_load_host(s2.hpa, w->entry_size, &s->entry))
 			return EXEC_EXIT;
 		return EXEC_OK;
@@ -162,6 +164,12 @@ gone:
 }
 
 /* ---------------------------------------------------------------- the walk */
+
+/* MOV CR3 takes any address below MAXPHYADDR. */
+static bool root_reserved(const struct hw_cpu *c, const struct walk_params *p)
+{
+	return p->mode == PAGING_LONG && c->arch.cr3 & ((bits(51, p->phys_bits) & ~p->claim_bit) | p->shared_bit);
+}
 
 /* PAE: the first level is in registers, without permissions (SDM 3A 4.4.1). False: not present. */
 static bool start(const struct hw_cpu *c, const struct walk_params *p, u64 lin, u64 *table)
@@ -205,6 +213,10 @@ void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool qu
 	if (!quiet && start_at_last(c, lin, w)) {
 		level = HW_LEVEL_4K;
 		table = w->last.table;
+	} else if (root_reserved(c, p)) {
+		w->status = WALK_RESERVED;
+		w->level = level;
+		return;
 	} else if (!start(c, p, lin, &table)) {
 		w->level = HW_LEVEL_1G;
 		return;

@@ -15,6 +15,7 @@ struct walk_params {
 	u64 root;	     /* CR3 with the bits that are not an address removed */
 	unsigned int phys_bits;
 	u64 claim_bit; /* shared bit or C-bit: in no entry part of the address, in none reserved */
+	u64 shared_bit; /* claim_bit where tables and code may not be shared (ctl.s2_private), else 0 */
 	bool nxe, pse;
 };
 
@@ -44,6 +45,12 @@ struct walk {
 	bool writable, user, nx, global, dirty;
 };
 
+static inline unsigned int cpu_maxphyaddr(const struct hw_cpu *c)
+{
+	unsigned int width = c->ctl.maxphyaddr ? c->ctl.maxphyaddr : hw_machine_config(c->machine)->phys_bits;
+
+	return width > 52 ? 52 : width;
+}
 void walk_params(const struct hw_cpu *c, struct walk_params *p);
 static inline struct observer *cpu_observer(const struct hw_cpu *c)
 {
@@ -76,17 +83,22 @@ void tlb_table_fill(struct hw_cpu *c, const struct tlb_table_entry *e, unsigned 
 void tlb_fill(struct hw_cpu *c, const struct access *a, bool code_page);
 bool tlb_fetch_lookup(struct hw_cpu *c, u64 lin, bool user, hpa_t *host);
 void tlb_fetch_fill(struct hw_cpu *c, const struct access *a);
-static inline bool tlb_stage2_hit(const struct hw_cpu *c, gpa_t a, unsigned int need, hpa_t *host)
+/* The same address private and shared are two pages where there are two tables. */
+static inline u64 tlb_s2_tag(const struct hw_cpu *c, gpa_t a, enum hw_claim claim)
+{
+	return (a.v & HW_PAGE_MASK) | (claim == CLAIM_PRIVATE && c->ctl.s2_private ? TLB_TAG_PRIVATE : 0);
+}
+static inline bool tlb_stage2_hit(const struct hw_cpu *c, gpa_t a, enum hw_claim claim, unsigned int need, hpa_t *host)
 {
 	const struct tlb_s2_entry *e = &c->tlb.s2[a.v >> HW_PAGE_SHIFT & (TLB_S2_SIZE - 1)];
 
-	if (e->tag != (a.v & HW_PAGE_MASK) || (need & ~e->perms))
+	if (e->tag != tlb_s2_tag(c, a, claim) || (need & ~e->perms))
 		return false;
 	*host = hpa(e->page | (a.v & ~HW_PAGE_MASK));
 	return true;
 }
-/* stage2_walk() of the vCPU's table, remembered until the next cpu_tlb_flush(). */
-void tlb_stage2(struct hw_cpu *c, gpa_t a, unsigned int need, struct stage2_walk *out);
+/* stage2_walk() of the table that the claim selects into a->s2, remembered until the next cpu_tlb_flush(). */
+void tlb_stage2(struct hw_cpu *c, struct access *a, unsigned int need);
 
 /* ---------------------------------------------------------------- step 4 alone (mmu.c) */
 
