@@ -224,6 +224,30 @@ static const struct text_name platforms[] = { { 0, "intel" }, { 1, "amd" }, { 0,
 static const struct text_name versions[] = { { 0, "7.2" }, { 1, "6.12" }, { 0, NULL } };
 static const struct text_name residences[] = { { OBSERVE_ABSENT, "absent" }, { OBSERVE_RESIDENT, "resident" },
 					       { OBSERVE_UNMAPPED, "unmapped" }, { 0, NULL } };
+static const struct text_name seamcalls[] = {
+#define TDX_SEAMCALL(number, name) { number, name },
+#include "observe/tdx.def"
+#undef TDX_SEAMCALL
+	{ 0, NULL },
+};
+static const struct text_name tdcalls[] = {
+#define TDX_TDCALL(number, name) { number, name },
+#include "observe/tdx.def"
+#undef TDX_TDCALL
+	{ 0, NULL },
+};
+static const struct text_name sept_states[] = {
+#define TDX_SEPT_STATE(number, name) { number, name },
+#include "observe/tdx.def"
+#undef TDX_SEPT_STATE
+	{ 0, NULL },
+};
+static const struct text_name tdx_statuses[] = {
+#define TDX_STATUS(name, value) { value##ull, #name },
+#include "observe/tdx.def"
+#undef TDX_STATUS
+	{ 0, NULL },
+};
 static const struct text_name rules[] = {
 #define OBSERVE_RULE(id, name, text, source) { OBSERVE_RULE_##id, name },
 #include "observe/rules.def"
@@ -538,6 +562,10 @@ static const struct conversion conversions[] = {
 	{ "%{compat}", put_name, take_named, versions },
 	{ "%{resident}", put_name, take_named, residences },
 	{ "%{rule}", put_name, take_named, rules },
+	{ "%{seamcall}", put_name, take_named, seamcalls },
+	{ "%{tdcall}", put_name, take_named, tdcalls },
+	{ "%{sept}", put_name, take_named, sept_states },
+	{ "%{tdxstatus}", put_name, take_named, tdx_statuses },
 };
 
 const struct conversion *text_conversion(const char *at)

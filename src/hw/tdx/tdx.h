@@ -96,6 +96,10 @@ enum tdx_seamcall_leaf {
 	TDH_VP_WR = 43,		    /* RCX TDVPR, RDX field, R8 value, R9 mask; out R8 old */
 };
 
+/* Private key ids that TDH.MNG.CREATE takes. One is a TD's from there to TDH.MNG.KEY.FREEID. */
+#define TDX_HKID_START 65u
+#define TDX_HKID_COUNT 63u
+
 /* RCX of leaves that take an address and a level: 0 = 4K, 1 = 2M, 2 = 1G, and so on: hw_level - 1. */
 static inline u64 tdx_gpa_level(gpa_t a, enum hw_level level)
 {
@@ -119,60 +123,10 @@ static inline unsigned int tdx_sept_state(u64 rdx)
 #define TDX_STATUS_NON_RECOVERABLE (1ull << 62)
 #define TDX_STATUS_FATAL	(1ull << 61)
 
-/* STATUS(name, value) */
-#define TDX_STATUSES(X)                                                                                                \
-	X(SUCCESS, 0x0000000000000000)                                                                                 \
-	X(NON_RECOVERABLE_VCPU, 0x4000000100000000)                                                                    \
-	X(NON_RECOVERABLE_TD, 0x6000000200000000)                                                                      \
-	X(INTERRUPTED_RESUMABLE, 0x8000000300000000)                                                                   \
-	X(INTERRUPTED_RESTARTABLE, 0x8000000400000000)                                                                 \
-	X(OPERAND_INVALID, 0xc000010000000000)                                                                         \
-	X(OPERAND_ADDR_RANGE_ERROR, 0xc000010100000000)                                                                \
-	X(OPERAND_BUSY, 0x8000020000000000)                                                                            \
-	X(PREVIOUS_TLB_EPOCH_BUSY, 0x8000020100000000)                                                                 \
-	X(PAGE_METADATA_INCORRECT, 0xc000030000000000)                                                                 \
-	X(PAGE_ALREADY_FREE, 0x0000030100000000)                                                                       \
-	X(PAGE_NOT_OWNED_BY_TD, 0xc000030200000000)                                                                    \
-	X(PAGE_NOT_FREE, 0xc000030300000000)                                                                           \
-	X(TD_ASSOCIATED_PAGES_EXIST, 0xc000040000000000)                                                               \
-	X(TD_FATAL, 0xe000060400000000)                                                                                \
-	X(TD_NON_DEBUG, 0xc000060500000000)                                                                            \
-	X(TDCS_NOT_ALLOCATED, 0xc000060600000000)                                                                      \
-	X(LIFECYCLE_STATE_INCORRECT, 0xc000060700000000)                                                               \
-	X(OP_STATE_INCORRECT, 0xc000060800000000)                                                                      \
-	X(NO_VCPUS, 0xc000060900000000)                                                                                \
-	X(TDCX_NUM_INCORRECT, 0xc000061000000000)                                                                      \
-	X(VCPU_STATE_INCORRECT, 0xc000070000000000)                                                                    \
-	X(VCPU_ASSOCIATED, 0x8000070100000000)                                                                         \
-	X(VCPU_NOT_ASSOCIATED, 0x8000070200000000)                                                                     \
-	X(NO_VALID_VE_INFO, 0xc000070400000000)                                                                        \
-	X(MAX_VCPUS_EXCEEDED, 0xc000070500000000)                                                                      \
-	X(TD_KEYS_NOT_CONFIGURED, 0x8000081000000000)                                                                  \
-	X(KEY_STATE_INCORRECT, 0xc000081100000000)                                                                     \
-	X(KEY_CONFIGURED, 0x0000081500000000)                                                                          \
-	X(HKID_NOT_FREE, 0xc000082000000000)                                                                           \
-	X(FLUSHVP_NOT_DONE, 0x8000082400000000)                                                                        \
-	X(EPT_WALK_FAILED, 0xc0000b0000000000)                                                                         \
-	X(EPT_ENTRY_NOT_FREE, 0xc0000b0200000000)                                                                      \
-	X(EPT_ENTRY_NOT_PRESENT, 0xc0000b0300000000)                                                                   \
-	X(GPA_RANGE_NOT_BLOCKED, 0xc0000b0600000000)                                                                   \
-	X(GPA_RANGE_ALREADY_BLOCKED, 0x00000b0700000000)                                                               \
-	X(TLB_TRACKING_NOT_DONE, 0xc0000b0800000000)                                                                   \
-	X(EPT_INVALID_PROMOTE_CONDITIONS, 0xc0000b0900000000)                                                          \
-	X(PAGE_ALREADY_ACCEPTED, 0x00000b0a00000000)                                                                   \
-	X(PAGE_SIZE_MISMATCH, 0xc0000b0b00000000)                                                                      \
-	X(EPT_ENTRY_STATE_INCORRECT, 0xc0000b0d00000000)                                                               \
-	X(EPT_PAGE_NOT_FREE, 0xc0000b0e00000000)                                                                       \
-	X(METADATA_FIELD_ID_INCORRECT, 0xc0000c0000000000)                                                             \
-	X(METADATA_FIELD_NOT_WRITABLE, 0xc0000c0100000000)                                                             \
-	X(METADATA_FIELD_NOT_READABLE, 0xc0000c0200000000)                                                             \
-	X(METADATA_FIELD_VALUE_NOT_VALID, 0xc0000c0300000000)                                                          \
-	X(METADATA_FIRST_FIELD_ID_IN_CONTEXT, 0x00000c0b00000000)
-
-/* 64-bit constants, which an enum of C17 cannot portably hold. */
-#define TDX_DEFINE_STATUS(name, value) static const u64 TDX_##name __attribute__((unused)) = value##ull;
-TDX_STATUSES(TDX_DEFINE_STATUS)
-#undef TDX_DEFINE_STATUS
+/* TDX_SUCCESS, TDX_OPERAND_INVALID and so on: 64-bit constants, which an enum of C17 cannot portably hold. */
+#define TDX_STATUS(name, value) static const u64 TDX_##name __attribute__((unused)) = value##ull;
+#include "observe/tdx.def"
+#undef TDX_STATUS
 
 /* Operand ids, bits 31:0 of TDX_OPERAND_INVALID, TDX_OPERAND_BUSY and the like; 0..15 are the GPRs. */
 enum tdx_operand {
@@ -183,11 +137,6 @@ enum tdx_operand {
 	TDX_OP_SEPT_TREE = 146, TDX_OP_SEPT_ENTRY = 147, TDX_OP_RTMR = 168, TDX_OP_TD_EPOCH = 169, TDX_OP_OP_STATE = 172,
 	TDX_OP_METADATA_FIELD = 176,
 };
-
-/* "TDX_OPERAND_INVALID" and so on; "?" for a value that is none. The low 32 bits are ignored. */
-const char *tdx_status_name(u64 status);
-/* "TDH.VP.ENTER"; NULL for an unknown leaf. */
-const char *tdx_seamcall_name(u64 leaf);
 
 /* ---------------------------------------------------------------- TDH.MNG.INIT (TDX ABI TD_PARAMS) */
 
@@ -305,11 +254,9 @@ enum tdx_sept_public_state {
 	TDX_SEPT_PENDING = 2,
 	TDX_SEPT_PENDING_BLOCKED = 3,
 	TDX_SEPT_MAPPED = 4,
-	TDX_SEPT_REMOVED = 5,
-	TDX_SEPT_NL_MAPPED = 0x84,
+		TDX_SEPT_NL_MAPPED = 0x84,
 	TDX_SEPT_NL_BLOCKED = 0x81,
 };
-const char *tdx_sept_state_name(unsigned int state);
 
 /* ---------------------------------------------------------------- TDH.VP.ENTER */
 
