@@ -412,6 +412,10 @@ void cpu_request(struct hw_cpu *c, u32 bits); /* any thread */
 void vm_split_lock(struct hw_vm *vm);
 void vm_split_unlock(struct hw_vm *vm);
 
+/* Outside hw_cpu_run(), by the vCPU's thread: between the two, stage-2 tables and pages found in them stay, as within it. */
+void cpu_pin(struct hw_cpu *c);
+void cpu_unpin(struct hw_cpu *c);
+
 void cpu_count_retired(struct hw_cpu *c); /* brings insn_retired up to date */
 u64 cpu_guest_tsc(const struct hw_cpu *c);
 

@@ -89,6 +89,16 @@ void cpu_process_requests(struct hw_cpu *c, u32 requests)
 		block_new_generation(c);
 }
 
+void cpu_pin(struct hw_cpu *c)
+{
+	__atomic_store_n(&c->in_run, 1, __ATOMIC_SEQ_CST);
+}
+
+void cpu_unpin(struct hw_cpu *c)
+{
+	__atomic_store_n(&c->in_run, 0, __ATOMIC_SEQ_CST);
+}
+
 void hw_cpu_kick(struct hw_cpu *c)
 {
 	cpu_request(c, REQ_KICK);
