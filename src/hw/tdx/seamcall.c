@@ -195,6 +195,7 @@ u64 tdx_seamcall(struct tdx_module *mod, struct hw_cpu *lp, struct tdx_regs *reg
 	if ((rax & TDX_LEAF_MASK) == TDH_VP_ENTER && status & TDX_STATUS_ERROR)
 		refused_entry(regs);
 	regs->rax = status;
-	observe(mod->obs, OBSERVE_TDX_SEAMCALL, lp ? lp->index : -1, rax & TDX_LEAF_MASK, rcx, rdx, r8, status);
+	observe(mod->obs, OBSERVE_TDX_SEAMCALL, lp ? lp->index : -1, rax & TDX_LEAF_MASK, rcx, rdx, r8,
+		status & TDX_STATUS_MASK, (u32)status);
 	return status;
 }

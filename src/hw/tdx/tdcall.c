@@ -146,7 +146,7 @@ enum vp_next vp_exit_tdcall(struct vp_run *r, const struct hw_vmx_exit *x)
 		return vp_inject_gp(r);
 	result = fn ? fn(&t) : tdcall_done(&t, TDX_OPERAND_INVALID | TDX_OP_RAX);
 	observe(r->td->mod->obs, OBSERVE_TDX_TDCALL, r->lp->index, r->lp->arch.rip, rax & TDX_LEAF_MASK, rcx, rdx, r8,
-		t.status);
+		t.status & TDX_STATUS_MASK, (u32)t.status);
 	if (result == TDCALL_OTHER)
 		return t.next;
 	t.gpr[HW_RAX] = t.status;
