@@ -37,6 +37,8 @@ void set_handler(u8 vector, void (*handler)(struct frame *));
 void idt_set_ist(u8 vector, u8 ist);
 void idt_set_dpl(u8 vector, u8 dpl);
 void lidt_limit(u16 limit); /* reloads the IDT with this limit */
+/* The vector goes to this code itself, not to a handler. */
+void idt_set_entry(u8 vector, void (*entry)(void));
 /* fn at CPL 3; comes back with int $0x81 (user_exit) or an exception */
 struct exception run_user(void (*fn)(void));
 static inline void user_exit(void) { asm volatile("int $0x81"); }

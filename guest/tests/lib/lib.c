@@ -131,6 +131,13 @@ void lidt_limit(u16 limit)
 	asm volatile("lidt %0" : : "m"(p));
 }
 
+void idt_set_entry(u8 vector, void (*entry)(void))
+{
+	u64 a = (u64)entry;
+
+	idt[vector] = (struct gate){ (u16)a, 0x18, 0, 0x8e, (u16)(a >> 16), (u32)(a >> 32), 0 };
+}
+
 void idt_set_ist(u8 vector, u8 ist) { idt[vector].ist = ist; }
 void idt_set_dpl(u8 vector, u8 dpl) { idt[vector].type = (u8)(0x8e | dpl << 5); }
 
@@ -138,11 +145,8 @@ void idt_init(void)
 {
 	u64 base = (u64)&tss;
 
-	for (int i = 0; i < 256; i++) {
-		u64 a = (u64)vector_stubs + 16 * (u64)i;
-
-		idt[i] = (struct gate){ (u16)a, 0x18, 0, 0x8e, (u16)(a >> 16), (u32)(a >> 32), 0 };
-	}
+	for (int i = 0; i < 256; i++)
+		idt_set_entry((u8)i, (void (*)(void))(vector_stubs + 16 * i));
 	idt_set_dpl(0x81, 3);
 	lidt_limit(sizeof(idt) - 1);
 	tss.rsp[0] = (u64)(rsp0_stack + sizeof(rsp0_stack));

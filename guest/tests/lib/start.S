@@ -3,11 +3,13 @@
  * From the PVH entry (32-bit protected mode, paging off) to main() in 64-bit mode with the first 4 GiB mapped 1:1 by 2 MiB pages;
  * the second processors' way from their start-up IPI to ap_main(). Runs on softcvm and on qemu-system-x86_64 -kernel alike.
  */
+#ifndef START_64 /* else it is started at start_64, as a kernel by its 64-bit entry */
 	.section .note.Xen, "a", @note
 	.align 4
 	.long 4, 4, 18			/* XEN_ELFNOTE_PHYS32_ENTRY */
 	.asciz "Xen"
 	.long pvh_entry
+#endif
 
 	.section .text.start, "ax"
 	.code32
@@ -44,12 +46,49 @@ pvh_entry:
 	loop 3b
 	call enter_long
 	.code64
+run_main:
 	lea stack_top(%rip), %rsp
 	call main
 	mov %eax, %edi
 	call test_exit
 4:	hlt
 	jmp 4b
+
+	/* In 64-bit mode already, on tables, GDT and IDT of whoever came before: takes its own and leaves CR0 and CR4 alone. */
+	.globl start_64
+start_64:
+	cli
+	cld
+	lgdt gdt_pointer
+	lea stack_top(%rip), %rsp
+	push $0x18
+	push $1f
+	lretq
+1:	mov $0x20, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %ss
+	xor %eax, %eax
+	mov %eax, %fs
+	mov %eax, %gs
+	movq $pdpt + 7, pml4
+	mov $page_dirs + 7, %eax
+	mov $pdpt, %edi
+	mov $4, %ecx
+2:	mov %rax, (%rdi)
+	add $0x1000, %eax
+	add $8, %edi
+	loop 2b
+	mov $page_dirs, %edi
+	mov $0x87, %eax
+	mov $2048, %ecx
+3:	mov %rax, (%rdi)
+	add $0x200000, %rax
+	add $8, %edi
+	loop 3b
+	mov $pml4, %eax
+	mov %rax, %cr3
+	jmp run_main
 
 	/* Turns on long mode and returns in 64-bit code. */
 	.code32
