@@ -37,6 +37,7 @@ static const struct command {
 	{ "run", "boot a kernel", cmd_run },
 	{ "exec", "run a program that was written for /dev/kvm", cmd_exec },
 	{ "measure", "predict a confidential guest's measurement", cmd_measure },
+	{ "verify", "check a report or quote of a trust domain", cmd_verify },
 	{ "doctor", "say what this host offers and what is not modelled", cmd_doctor },
 	{ "version", "print the version", cmd_version },
 	{ "help", "list the commands", cmd_help },
