@@ -16,7 +16,7 @@
 enum option_id {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_VM_TYPE, OPT_MAILBOX, OPT_PLATFORM, OPT_PHYS_BITS, OPT_KVM_COMPAT,
 	OPT_NO_SLOT_IS_MMIO, OPT_IRQCHIP,
-	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_GDB, OPT_PROFILE, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
+	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_STATS, OPT_CHECK, OPT_GDB, OPT_PROFILE, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -41,6 +41,8 @@ static const struct option long_options[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "trace-events", required_argument, NULL, OPT_TRACE_EVENTS },
+	{ "stats", no_argument, NULL, OPT_STATS },
+	{ "check", no_argument, NULL, OPT_CHECK },
 	{ "gdb", required_argument, NULL, OPT_GDB },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
 	{ "accel", required_argument, NULL, OPT_ACCEL },
@@ -75,6 +77,8 @@ static const char help_text[] =
 	"      --trace-events LIST  which: names of events, or of groups (steps, memory, kvm, detail, all), separated by\n"
 	"                           commas (default: memory,kvm)\n"
 	"      --profile mmio       at the end, the guest functions that touched MMIO, with counts and devices\n"
+	"      --stats              at the end: pages private, shared and converted, faults by kind, exits\n"
+	"      --check              check the invariants of guest memory at every exit\n"
 	"      --gdb PORT           wait for GDB on this port of the loopback interface\n"
 	"      --debug-exit         port 0xf4 ends the machine with status (value << 1) | 1\n"
 	"      --accel KIND         softcvm, or kvm for the host's /dev/kvm (default: softcvm)\n"
@@ -254,6 +258,10 @@ static bool set_option(int id, char *value, struct run_options *o)
 	case OPT_PROFILE:
 		o->profile_mmio = !strcmp(value, "mmio");
 		return o->profile_mmio || fail("--profile: '%s' is not a profile; there is mmio", value);
+	case OPT_STATS:
+		return o->stats = true;
+	case OPT_CHECK:
+		return vmm->check = true;
 	case OPT_GDB:
 		return parse_count("--gdb", value, 1, 65535, &o->gdb_port);
 	case OPT_ACCEL:
@@ -277,6 +285,8 @@ static bool check(const struct run_options *o)
 		return fail("--icount runs one processor, not %u", vmm->cpus);
 	if (vmm->accel_host && (vmm->softcvm.icount || vmm->softcvm.platform || bits || o->gdb_port))
 		return fail("--accel kvm has no --icount, --platform, --phys-bits or --gdb");
+	if (vmm->accel_host && vmm->check)
+		return fail("--check: the host's KVM does not tell whether its invariants hold");
 	/* 1 GiB between 3 and 4 GiB belongs to devices. */
 	if (bits && vmm->memory_size + (1ull << 30) > 1ull << bits)
 		return fail("--memory: %llu MiB do not fit into %u address bits", (unsigned long long)(vmm->memory_size / MIB), bits);

@@ -4,6 +4,7 @@
 #include "cli/gdb.h"
 #include "cli/options.h"
 #include "cli/profile/profile.h"
+#include "cli/stats.h"
 #include "observe/observe.h"
 
 #include <errno.h>
@@ -25,6 +26,8 @@ struct run {
 	struct debug_port *debug;
 	struct gdb_server *gdb;
 	struct profile *profile;
+	struct stats *stats; /* the observer's */
+	struct vmm_stats vmm_stats;
 	FILE *trace;
 };
 
@@ -156,6 +159,13 @@ static bool add_profile(struct run *run)
 	return !err || failed("--profile", err);
 }
 
+static bool add_stats(struct run *run)
+{
+	int err = stats_create(run->observer, &run->stats);
+
+	return !err || failed("--stats", err);
+}
+
 static bool start_debugger(struct run *run)
 {
 	int err = gdb_start(run->debug, run->options.gdb_port, &run->gdb);
@@ -171,6 +181,8 @@ static bool set_up(struct run *run)
 
 	if (!choose_kernel(run))
 		return false;
+	if (run->options.stats)
+		run->options.vmm.stats = &run->vmm_stats;
 	if (run->options.vmm.accel_host)
 		return !run->options.trace || failed("--trace with --accel kvm", -ENOTSUP);
 	err = observer_create(&run->observer);
@@ -179,7 +191,8 @@ static bool set_up(struct run *run)
 	run->options.vmm.softcvm.observer = run->observer;
 	return add_ring(run) && (!run->options.trace || add_trace(run)) &&
 	       (!(run->options.gdb_port || run->options.profile_mmio) || add_debug_port(run)) &&
-	       (!run->options.profile_mmio || add_profile(run)) && (!run->options.gdb_port || start_debugger(run));
+	       (!run->options.profile_mmio || add_profile(run)) && (!run->options.stats || add_stats(run)) &&
+	       (!run->options.gdb_port || start_debugger(run));
 }
 
 int cmd_run(int argc, char **argv)
@@ -195,8 +208,11 @@ int cmd_run(int argc, char **argv)
 		status = 0;
 	else if (parsed == OPTIONS_ERROR)
 		status = VMM_STATUS_USAGE;
-	else if (parsed == OPTIONS_RUN && set_up(run))
+	else if (parsed == OPTIONS_RUN && set_up(run)) {
 		status = vmm_run(&run->options.vmm);
+		if (run->options.stats)
+			stats_print(run->stats, &run->vmm_stats, stderr);
+	}
 	stop_debugger(run);
 	if (run->debug)
 		debug_port_destroy(run->debug);

@@ -568,6 +568,15 @@ static const struct conversion conversions[] = {
 	{ "%{tdxstatus}", put_name, take_named, tdx_statuses },
 };
 
+const char *observe_kvm_exit_name(uint64_t reason)
+{
+	const struct text_name *n = kvm_exits;
+
+	while (n->name && n->value != reason)
+		n++;
+	return n->name;
+}
+
 const struct conversion *text_conversion(const char *at)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(conversions); i++)

@@ -144,6 +144,8 @@ int observe_read(FILE *file, int (*record)(void *opaque, const struct observe_re
 		 struct observe_reading *out);
 
 const char *observe_event_name(enum observe_event event);
+/* KVM_EXIT_*; NULL if there is none of that number. */
+const char *observe_kvm_exit_name(uint64_t reason);
 unsigned int observe_event_nargs(enum observe_event event);
 /*
  * A list of names of events and of groups (steps, memory, kvm, detail, all), separated by commas, to a mask; -EINVAL and *bad set

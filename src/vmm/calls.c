@@ -16,6 +16,7 @@ const struct kvm_calls kvm_calls_softcvm = {
 	.munmap = softcvm_munmap,
 	.close = softcvm_close,
 	.fallocate = softcvm_fallocate,
+	.check = softcvm_check,
 	.memory_written = softcvm_memory_written,
 	.time_ns = softcvm_time_ns,
 };

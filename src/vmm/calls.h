@@ -14,6 +14,7 @@ struct kvm_calls {
 	int (*munmap)(void *addr, size_t length);
 	int (*close)(int fd);
 	int (*fallocate)(int fd, int mode, off_t offset, off_t length);
+	int (*check)(int vm_fd, char *message, size_t size); /* NULL: KVM cannot say */
 	void (*memory_written)(int vm_fd, const void *start, size_t length);
 	uint64_t (*time_ns)(int vm_fd);
 };

@@ -218,6 +218,31 @@ static void run_failed(struct vcpu *vcpu, int err)
 	vm_end(vcpu->vm, VM_INTERNAL_ERROR, vcpu->index);
 }
 
+static void check_invariants(struct vcpu *vcpu)
+{
+	char why[200];
+
+	if (!vcpu->vm->calls->check(vcpu->vm->fd, why, sizeof(why)))
+		return;
+	vmm_error("vCPU %u: an invariant of guest memory is violated: %s", vcpu->index, why);
+	vm_end(vcpu->vm, VM_INTERNAL_ERROR, vcpu->index);
+}
+
+/* KVM_RUN has returned because of the guest. */
+static void exited(struct vcpu *vcpu, int err)
+{
+	uint32_t reason = vcpu->run->exit_reason;
+
+	if (reason < VMM_EXIT_REASONS)
+		vcpu->exits[reason]++;
+	if (err)
+		run_failed(vcpu, err);
+	else
+		handle_exit(vcpu);
+	if (vcpu->vm->config->check)
+		check_invariants(vcpu);
+}
+
 static void *vcpu_thread(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
@@ -235,10 +260,7 @@ static void *vcpu_thread(void *opaque)
 		/* EAGAIN: a processor that waited for its start-up IPI has got it. */
 		if (err == -EINTR || err == -EAGAIN)
 			continue;
-		if (err)
-			run_failed(vcpu, err);
-		else
-			handle_exit(vcpu);
+		exited(vcpu, err);
 	}
 	return NULL;
 }

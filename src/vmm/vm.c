@@ -10,6 +10,7 @@
 #include "vmm/layout.h"
 #include "vmm/legacy.h"
 #include "vmm/pci.h"
+#include "vmm/private_memory.h"
 #include "vmm/report.h"
 #include "vmm/virtio.h"
 
@@ -182,6 +183,24 @@ void vm_join(struct vm *vm)
 	}
 	for (unsigned int i = 0; i < vm->nr_virtio; i++)
 		virtio_stop(vm->virtio[i]);
+}
+
+void vm_collect(struct vm *vm, struct vmm_stats *stats)
+{
+	struct private_memory_counts counts = { .shared = vm->memory.size / MEMORY_PAGE };
+
+	if (vm->private_memory)
+		private_memory_count(vm, &counts);
+	*stats = (struct vmm_stats){
+		.private_pages = counts.private,
+		.shared_pages = counts.shared,
+		.conversions = counts.conversions,
+		.made_private = counts.to_private,
+		.made_shared = counts.to_shared,
+	};
+	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
+		for (unsigned int reason = 0; reason < VMM_EXIT_REASONS; reason++)
+			stats->exits[reason] += vm->vcpu[i].exits[reason];
 }
 
 void vm_destroy(struct vm *vm)

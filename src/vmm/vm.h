@@ -45,6 +45,7 @@ struct vcpu {
 	struct kvm_run *run;
 	pthread_t thread;
 	bool started;
+	uint64_t exits[VMM_EXIT_REASONS]; /* by reason; written by the thread */
 };
 
 struct vm {
@@ -82,6 +83,9 @@ void vm_destroy(struct vm *vm);
 /* Any thread. The first reason counts. */
 void vm_end(struct vm *vm, enum vm_end end, unsigned int detail);
 bool vm_ended(const struct vm *vm);
+
+/* After vm_join(). */
+void vm_collect(struct vm *vm, struct vmm_stats *stats);
 
 /* A guest that asked for a reset after it said it panics has panicked. */
 void vm_request_reset(struct vm *vm);

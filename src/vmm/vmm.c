@@ -208,6 +208,8 @@ static int run_once(struct session *s, bool *again)
 	else
 		vm_end(&s->vm, VM_QUIT, 0);
 	vm_join(&s->vm);
+	if (s->config->stats)
+		vm_collect(&s->vm, s->config->stats);
 	if (!err) {
 		*again = (uint32_t)s->vm.end == VM_RESET && s->config->reboot;
 		console_drain(s->vm.console);

@@ -33,6 +33,15 @@ struct vmm_disk {
 	bool read_only;
 };
 
+/* What the VMM has seen of a machine. */
+#define VMM_EXIT_REASONS 64
+struct vmm_stats {
+	uint64_t exits[VMM_EXIT_REASONS]; /* by KVM_EXIT_*, of all vCPUs; the memory faults among them */
+	uint64_t private_pages, shared_pages; /* RAM when the machine ended */
+	uint64_t conversions;		      /* requests that were granted */
+	uint64_t made_private, made_shared;   /* pages that they changed */
+};
+
 struct vmm_config {
 	const struct vm_type *type; /* vm_type_find() */
 	const char *kernel, *initrd, *append; /* initrd and append may be NULL */
@@ -48,6 +57,9 @@ struct vmm_config {
 	bool reboot; /* a reset starts the machine again */
 	unsigned int timeout; /* seconds; 0: none */
 	struct softcvm_config softcvm; /* platform, phys_bits, icount, observer, debug */
+	/* Checks the invariants of guest memory (softcvm_check()) at each exit. A violation ends the machine. */
+	bool check;
+	struct vmm_stats *stats; /* filled in when the machine has ended, of its last start; may be NULL */
 	struct observe_sink *last_events; /* a ring to print when the guest crashes; may be NULL */
 	/* The machine has ended, its vCPUs are about to be joined: a debugger has to let go of them. May be NULL. */
 	void (*ended)(void *opaque, const struct vm *vm);
