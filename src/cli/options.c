@@ -62,7 +62,7 @@ static const char help_text[] =
 	"  -m, --memory SIZE        guest memory: 512M, 2G, a number is MiB (default: 512M)\n"
 	"  -c, --smp N              processors (default: 1)\n"
 	"  -d, --disk FILE[,ro]     raw image as virtio disk; may be repeated\n"
-	"      --vm-type TYPE       default, or sw-protected: all RAM is private (default: default)\n"
+	"      --vm-type TYPE       default; sw-protected: all RAM is private; pkvm: the guest owns what it touches\n"
 	"      --mailbox            processors wait in the ACPI wake-up mailbox, not for INIT and SIPI\n"
 	"      --platform NAME      intel or amd (default: the host's)\n"
 	"      --phys-bits N        guest-physical address bits, 36 to 52\n"

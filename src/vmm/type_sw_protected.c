@@ -13,19 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define BIT(n)		 (1u << (n))
 #define SLOT_FIRST_STAGE 2
-
-static int check(const struct vmm_config *config)
-{
-	if (!config->nr_disks && !config->virtio_console)
-		return 0;
-	vmm_error("--vm-type sw-protected has no %s: all of the guest's memory is private, and a kernel that does not "
-		  "know it would "
-		  "give virtio devices buffers that they cannot see",
-		  config->nr_disks ? "--disk" : "--console virtio");
-	return -EINVAL;
-}
 
 static int add_first_stage(struct vm *vm)
 {
@@ -91,16 +79,11 @@ static int memory_fault(struct vm *vm, uint64_t gpa, uint64_t size, bool is_priv
 const struct vm_type vm_type_sw_protected = {
 	.name = "sw-protected",
 	.kvm_type = KVM_X86_SW_PROTECTED_VM,
-	/* KVM would write these to the shared side of private pages, which the guest never sees; and asynchronous page
-	 * faults are told through memory too. */
-	.kvm_features_withheld = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
-				 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) | BIT(KVM_FEATURE_ASYNC_PF) |
-				 BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) | BIT(KVM_FEATURE_ASYNC_PF_INT) |
-				 BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_TLB_FLUSH) | BIT(KVM_FEATURE_PV_EOI),
-	.kvm_features_added = BIT(KVM_FEATURE_HC_MAP_GPA_RANGE),
+	/* KVM would write to the shared side of private pages, which the guest never sees. */
+	.kvm_features_withheld = FEATURES_IN_MEMORY,
+	.kvm_features_added = FEATURE_BIT(KVM_FEATURE_HC_MAP_GPA_RANGE),
 	.mailbox = true,
 	.conversion_refused = (uint64_t)-EINVAL,
-	.check = check,
 	.add_memory = add_memory,
 	.start = start,
 	.convert = private_memory_convert,

@@ -27,10 +27,12 @@
 
 static int open_kvm(struct vm *vm)
 {
+	struct softcvm_config config = vm->config->softcvm;
 	int version;
 
+	config.pkvm = vm->config->type->pkvm;
 	vm->calls = vm->config->accel_host ? &kvm_calls_host : &kvm_calls_softcvm;
-	vm->kvm_fd = vm->calls->open(&vm->config->softcvm);
+	vm->kvm_fd = vm->calls->open(&config);
 	if (vm->kvm_fd < 0) {
 		vmm_error("cannot open %s: %s", vm->config->accel_host ? "/dev/kvm" : "the software KVM", strerror(-vm->kvm_fd));
 		return vm->kvm_fd;
@@ -76,6 +78,27 @@ static int add_memory(struct vm *vm)
 		return err;
 	}
 	return vm->config->type->add_memory(vm);
+}
+
+int vm_add_slots(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->memory.nr_regions; i++) {
+		const struct memory_region *r = &vm->memory.region[i];
+		struct kvm_userspace_memory_region slot = {
+			.slot = i,
+			.guest_phys_addr = r->start,
+			.memory_size = r->size,
+			.userspace_addr = (uintptr_t)r->host,
+		};
+		int err = vm->calls->ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot);
+
+		if (err) {
+			vmm_error("KVM does not take %llu MiB of memory: %s",
+				  (unsigned long long)vm->config->memory_size >> 20, strerror(-err));
+			return err;
+		}
+	}
+	return 0;
 }
 
 static int add_virtio(struct vm *vm, struct virtio_device *device)

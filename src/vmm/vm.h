@@ -74,6 +74,9 @@ struct vm {
 	uint64_t last_event_ns; /* under the observer's lock: what its clock said last */
 };
 
+/* A slot for each region of vm->memory, plain memory of the VMM's. 0 or -errno, after a message. */
+int vm_add_slots(struct vm *vm);
+
 /* 0 or -errno, after a message. */
 int vm_create(struct vm *vm, const struct vmm_config *config);
 int vm_start(struct vm *vm);

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-const struct vm_type *const vm_types[] = {&vm_type_default, &vm_type_sw_protected, NULL};
+const struct vm_type *const vm_types[] = {&vm_type_default, &vm_type_sw_protected, &vm_type_pkvm, NULL};
 
 const struct vm_type *vm_type_find(const char *name)
 {
@@ -24,5 +24,11 @@ int vm_type_check(const struct vmm_config *config)
 		vmm_error("--vm-type %s has no --mailbox: there is no first stage in which processors could wait", config->type->name);
 		return -EINVAL;
 	}
-	return config->type->check ? config->type->check(config) : 0;
+	if (!config->type->dma && (config->nr_disks || config->virtio_console)) {
+		vmm_error("--vm-type %s has no %s: all of the guest's memory is its own, and a kernel that does not know it would "
+			  "give virtio devices buffers that they cannot see",
+			  config->type->name, config->nr_disks ? "--disk" : "--console virtio");
+		return -EINVAL;
+	}
+	return 0;
 }

@@ -17,6 +17,7 @@ struct vmm_config;
 struct vm_type {
 	const char *name;
 	unsigned long kvm_type; /* KVM_CREATE_VM */
+	bool pkvm;		/* KVM must be told to offer it: softcvm_config.pkvm */
 
 	/* Bits of CPUID 0x40000001 EAX, by number: what KVM may offer and this guest must not use, and what the VMM
 	 * itself adds. */
@@ -28,8 +29,6 @@ struct vm_type {
 	/* hypercall.ret of a conversion that is refused */
 	uint64_t conversion_refused;
 
-	/* What this type cannot do of what was asked for, beyond what vm_type_check() sees. */
-	int (*check)(const struct vmm_config *config);
 	/* The VM has just been made: memory slots for vm->memory. */
 	int (*add_memory)(struct vm *vm);
 	/* The guest is loaded, the vCPUs exist: what the first KVM_RUN needs. */
@@ -44,7 +43,16 @@ struct vm_type {
 	void (*remove_memory)(struct vm *vm);
 };
 
-extern const struct vm_type vm_type_default, vm_type_sw_protected;
+extern const struct vm_type vm_type_default, vm_type_sw_protected, vm_type_pkvm;
+
+/* Features by which KVM writes to the guest's memory, or tells of asynchronous page faults: for guests whose memory it does not
+ * reach, if they do not know of it. */
+#define FEATURE_BIT(n)	   (1u << (n))
+#define FEATURES_IN_MEMORY                                                                                      \
+	(FEATURE_BIT(KVM_FEATURE_CLOCKSOURCE) | FEATURE_BIT(KVM_FEATURE_CLOCKSOURCE2) |                            \
+	 FEATURE_BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) | FEATURE_BIT(KVM_FEATURE_ASYNC_PF) |                    \
+	 FEATURE_BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) | FEATURE_BIT(KVM_FEATURE_ASYNC_PF_INT) |                       \
+	 FEATURE_BIT(KVM_FEATURE_STEAL_TIME) | FEATURE_BIT(KVM_FEATURE_PV_TLB_FLUSH) | FEATURE_BIT(KVM_FEATURE_PV_EOI))
 
 extern const struct vm_type *const vm_types[]; /* up to NULL */
 /* NULL: there is none of that name. */
