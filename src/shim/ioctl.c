@@ -67,6 +67,15 @@ static bool is_generic(uint32_t request)
 	return request == FIOCLEX || request == FIONCLEX || request == FIONBIO || request == FIOASYNC;
 }
 
+/* Behind a success: it can be read. */
+static void note_signal_mask(const struct kvm_signal_mask *argument)
+{
+	uint64_t mask;
+
+	memcpy(&mask, argument->sigset, sizeof(mask));
+	shim_uses_signal_mask(mask);
+}
+
 /* Requests are 32 bits; programs pass them as a signed int, too. */
 static int serve(int fd, enum softcvm_fd_kind kind, uint32_t request, void *argument)
 {
@@ -76,9 +85,9 @@ static int serve(int fd, enum softcvm_fd_kind kind, uint32_t request, void *argu
 		shim_enter_run();
 	else
 		shim_enter();
-	if (request == KVM_SET_SIGNAL_MASK)
-		shim_uses_signal_masks();
 	result = softcvm_ioctl(fd, request, argument);
+	if (request == KVM_SET_SIGNAL_MASK && !result && argument)
+		note_signal_mask(argument);
 	shim_leave();
 	debug(fd, kind, request, (unsigned long)argument, result);
 	return result;

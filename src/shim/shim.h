@@ -95,7 +95,7 @@ bool shim_defer(int signo, siginfo_t *info, ucontext_t *context);
 /* Faults: they are never kept back or blocked. A mask as the kernel has it. */
 uint64_t shim_synchronous_signals(void);
 /* The program gives its vCPUs signal masks, which only concern KVM_RUN. */
-void shim_uses_signal_masks(void);
+void shim_uses_signal_mask(uint64_t mask);
 
 /* From here on softcvm answers faults first, and the program's handlers of SIGSEGV and SIGBUS stand behind it. */
 void shim_take_faults(void);

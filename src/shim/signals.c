@@ -20,8 +20,13 @@ static struct {
 	_Atomic int flags;
 } client[SIGNALS + 1];
 
-/* Signals that have a function; those for which ours stays installed whatever the program asks for. */
-static _Atomic mask_t handled, taken;
+/*
+ * Signals that have a function. Those for which ours stays installed whatever the program asks for: faults, which the program
+ * cannot block either; and those that only KVM_RUN lets through, which must not end a program that has no function for them.
+ */
+static _Atomic mask_t handled, taken, kept;
+/* What some vCPU's mask does not block. */
+static _Atomic mask_t let_through;
 static atomic_bool signal_masks;
 
 static __thread struct {
@@ -46,6 +51,8 @@ static mask_t mask_of(const sigset_t *set)
 
 static void mask_to(sigset_t *set, mask_t mask) { memcpy(set, &mask, sizeof(mask)); }
 
+static void keep_signals(mask_t signals);
+
 /* ---------------------------------------------------------------- calls */
 
 void shim_enter(void)
@@ -62,6 +69,7 @@ void shim_enter_run(void)
 		mask_t mask = 0;
 
 		syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
+		keep_signals(mask & atomic_load(&let_through));
 		if (!thread.deferred)
 			thread.mask = mask;
 		thread.has_mask = true;
@@ -87,7 +95,11 @@ void shim_leave(void)
 	set_mask(mask);
 }
 
-void shim_uses_signal_masks(void) { atomic_store(&signal_masks, true); }
+void shim_uses_signal_mask(uint64_t mask)
+{
+	atomic_fetch_or(&let_through, ~mask);
+	atomic_store(&signal_masks, true);
+}
 
 /* ---------------------------------------------------------------- delivery */
 
@@ -111,11 +123,16 @@ bool shim_defer(int signo, siginfo_t *info, ucontext_t *context)
 	return true;
 }
 
+/* Signals whose default is to do nothing: signal(7). */
+#define IGNORED (BIT(SIGCHLD) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGCONT))
+
 /* A fault happens again when we return; a signal that was sent does not. */
 static void default_action(int signo, const siginfo_t *info)
 {
 	struct sigaction action = { .sa_handler = SIG_DFL };
 
+	if (BIT(signo) & IGNORED)
+		return;
 	__wrap_sigaction(signo, &action, NULL);
 	if (info->si_code <= 0) {
 		mask_t mask = ~BIT(signo);
@@ -191,7 +208,7 @@ static void recall(int signo, struct sigaction *action)
 
 static bool is_ours(int signo)
 {
-	return (atomic_load(&taken) | atomic_load(&handled)) & BIT(signo);
+	return (atomic_load(&taken) | atomic_load(&kept) | atomic_load(&handled)) & BIT(signo);
 }
 
 static int change(int signo, const struct sigaction *action)
@@ -203,6 +220,10 @@ static int change(int signo, const struct sigaction *action)
 		return 0;
 	}
 	if (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN) {
+		if (atomic_load(&kept) & BIT(signo)) {
+			remember(signo, action);
+			return install_dispatch(signo, SA_RESTART);
+		}
 		result = __wrap_sigaction(signo, action, NULL);
 		remember(signo, action);
 		return result;
@@ -211,16 +232,36 @@ static int change(int signo, const struct sigaction *action)
 	return install_dispatch(signo, action->sa_flags);
 }
 
-static void take(int signo)
+/* glibc keeps 32 and 33 for itself. */
+static bool is_changeable(int signo)
+{
+	return signo >= 1 && signo <= SIGNALS && signo != SIGKILL && signo != SIGSTOP && signo != 32 && signo != 33;
+}
+
+static void stay_installed(int signo, _Atomic mask_t *set, int flags)
 {
 	struct sigaction now;
 
-	if (atomic_load(&taken) & BIT(signo))
+	if (atomic_load(set) & BIT(signo))
 		return;
 	if (!is_ours(signo) && !__wrap_sigaction(signo, NULL, &now))
 		remember(signo, &now);
-	atomic_fetch_or(&taken, BIT(signo));
-	install_dispatch(signo, SA_ONSTACK | SA_RESTART);
+	atomic_fetch_or(set, BIT(signo));
+	install_dispatch(signo, flags);
+}
+
+static void take(int signo) { stay_installed(signo, &taken, SA_ONSTACK | SA_RESTART); }
+
+/* A function that the program has or gives them later is ours as well. */
+static void keep_signals(mask_t signals)
+{
+	signals &= ~(atomic_load(&handled) | atomic_load(&kept) | SYNCHRONOUS);
+	for (; signals; signals &= signals - 1) {
+		int signo = __builtin_ctzll(signals) + 1;
+
+		if (is_changeable(signo))
+			stay_installed(signo, &kept, SA_RESTART);
+	}
 }
 
 void shim_take_faults(void)
@@ -232,12 +273,6 @@ void shim_take_faults(void)
 void shim_take_illegal(void) { take(SIGILL); }
 
 /* ---------------------------------------------------------------- the interposed functions */
-
-/* glibc keeps 32 and 33 for itself. */
-static bool is_changeable(int signo)
-{
-	return signo >= 1 && signo <= SIGNALS && signo != SIGKILL && signo != SIGSTOP && signo != 32 && signo != 33;
-}
 
 int sigaction(int signo, const struct sigaction *action, struct sigaction *old)
 {

@@ -363,6 +363,43 @@ static void test_signal_mask(void **state)
 	client_destroy(&client);
 }
 
+/* The same without a function for the signal: it must not end the program. */
+static void test_signal_mask_without_handler(void **state)
+{
+	struct {
+		struct kvm_signal_mask head;
+		uint64_t mask;
+	} __attribute__((packed)) open_mask = { { 8 }, 0 };
+	struct sigaction now;
+	struct timespec at_once = { 0 };
+	sigset_t only;
+
+	client_create(&client, endless, sizeof(endless));
+	assert_true(signal(SIGUSR2, SIG_DFL) != SIG_ERR);
+	sigemptyset(&only);
+	sigaddset(&only, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &only, NULL);
+	assert_int_equal(ioctl(client.vcpu, KVM_SET_SIGNAL_MASK, &open_mask), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(pthread_kill(pthread_self(), SIGUSR2), 0);
+		assert_int_equal(ioctl(client.vcpu, KVM_RUN, 0), -1);
+		assert_int_equal(errno, EINTR);
+		assert_int_equal(sigtimedwait(&only, NULL, &at_once), SIGUSR2);
+	}
+	assert_int_equal(sigaction(SIGUSR2, NULL, &now), 0);
+	assert_ptr_equal(now.sa_handler, SIG_DFL);
+	/* One that gets a function later. */
+	handle_by(SIGUSR2, count, 0);
+	taken = 0;
+	assert_int_equal(pthread_kill(pthread_self(), SIGUSR2), 0);
+	assert_int_equal(ioctl(client.vcpu, KVM_RUN, 0), -1);
+	assert_int_equal(taken, 0);
+	pthread_sigmask(SIG_UNBLOCK, &only, NULL);
+	assert_int_equal(taken, 1);
+	signal(SIGUSR2, SIG_DFL);
+	client_destroy(&client);
+}
+
 /* ---------------------------------------------------------------- faults of the client */
 
 static void on_segv(int signo, siginfo_t *info, void *context)
@@ -499,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_ioctl_in_handler), cmocka_unit_test(test_storm),
 		cmocka_unit_test(test_cancel),	   cmocka_unit_test(test_signal_mask), cmocka_unit_test(test_own_faults),
 		cmocka_unit_test(test_guest_owned_memory),
+		cmocka_unit_test(test_signal_mask_without_handler),
 		cmocka_unit_test(test_fork),	   cmocka_unit_test(test_parameters),
 	};
 
