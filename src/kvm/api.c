@@ -97,7 +97,9 @@ static long call_on_object(struct kvm_object *object, u32 number, struct kvm_cal
 	if (!c->vcpu)
 		return call_handler(r, c);
 	pthread_mutex_lock(&c->vcpu->mutex);
+	kvm_vcpu_load(c->vcpu);
 	result = call_handler(r, c);
+	kvm_vcpu_load(NULL);
 	pthread_mutex_unlock(&c->vcpu->mutex);
 	return result;
 }
@@ -115,15 +117,46 @@ int softcvm_ioctl(int fd, unsigned long request, void *arg)
 	return (int)result;
 }
 
-/* The pages of a vCPU lie in its own memfd but for the ring, which is the VM's. */
+/* What a vCPU's descriptor shows that does not lie in its own memfd. */
+struct window {
+	int fd;
+	u64 first, size; /* bytes of the descriptor */
+};
+
+/* The part of the window that [offset, offset + length) of the descriptor shows, which lies at `at`. */
+static bool map_window(const struct window *w, u8 *at, u64 offset, u64 length, int prot, int flags)
+{
+	u64 start = w->first > offset ? w->first : offset;
+	u64 end = w->first + w->size < offset + length ? w->first + w->size : offset + length;
+
+	if (start >= end)
+		return true;
+	return mmap(at + (start - offset), end - start, prot, flags | MAP_FIXED, w->fd, (off_t)(start - w->first)) != MAP_FAILED;
+}
+
+static bool in_window(const struct window *w, u64 offset) { return offset >= w->first && offset - w->first < w->size; }
+
 static void *map_vcpu(struct kvm_vcpu *vcpu, void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
-	off_t ring = KVM_COALESCED_MMIO_PAGE_OFFSET * HW_PAGE_SIZE;
-	void *at = mmap(addr, length, prot, flags, fd, offset);
+	const struct window coalesced = {
+		kvm_coalesced_fd(vcpu->kvm), KVM_COALESCED_MMIO_PAGE_OFFSET * HW_PAGE_SIZE, HW_PAGE_SIZE,
+	};
+	const struct window ring = {
+		kvm_dirty_ring_fd(vcpu), KVM_DIRTY_LOG_PAGE_OFFSET * HW_PAGE_SIZE, vcpu->kvm->dirty_ring_size,
+	};
+	u64 size = (length + HW_PAGE_SIZE - 1) & HW_PAGE_MASK;
+	u8 *at;
 
-	if (at == MAP_FAILED || offset > ring || (u64)(ring - offset) >= length)
+	/* The ring is for reading and answering only (kvm_vcpu_mmap()). */
+	if ((in_window(&ring, offset) || in_window(&ring, offset + size - HW_PAGE_SIZE)) &&
+	    (prot & PROT_EXEC || (flags & MAP_TYPE) == MAP_PRIVATE)) {
+		errno = EINVAL;
+		return MAP_FAILED;
+	}
+	at = mmap(addr, length, prot, flags, fd, offset);
+	if (at == MAP_FAILED)
 		return at;
-	if (!kvm_coalesced_map(vcpu->kvm, (u8 *)at + (ring - offset), prot, flags))
+	if (map_window(&coalesced, at, offset, size, prot, flags) && map_window(&ring, at, offset, size, prot, flags))
 		return at;
 	munmap(at, length);
 	errno = ENOMEM;

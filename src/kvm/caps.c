@@ -121,6 +121,8 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_COALESCED_PIO, .value = 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, .value = 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .value = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
+	{ KVM_CAP_DIRTY_LOG_RING, .value = KVM_DIRTY_RING_MAX_SIZE },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .value = KVM_DIRTY_RING_MAX_SIZE },
 	{ KVM_CAP_X86_USER_SPACE_MSR, .value = 1 },
 	{ KVM_CAP_X86_MSR_FILTER, .value = 1 },
 	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .value = 1 },
@@ -300,14 +302,19 @@ static const struct {
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, enable_emulation_failure_exit },
 	{ KVM_CAP_MSR_PLATFORM_INFO, enable_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id },
+	{ KVM_CAP_DIRTY_LOG_RING, kvm_dirty_ring_enable },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, kvm_dirty_ring_enable },
 };
+
+/* Linux looks at the flags of all others. */
+static bool takes_any_flags(u32 cap) { return cap == KVM_CAP_DIRTY_LOG_RING || cap == KVM_CAP_DIRTY_LOG_RING_ACQ_REL; }
 
 long kvm_ioctl_vm_enable_cap(struct kvm_call *c)
 {
 	const struct kvm_enable_cap *cap = c->arg;
 	int result = -EINVAL;
 
-	if (cap->flags)
+	if (cap->flags && !takes_any_flags(cap->cap))
 		return -EINVAL;
 	pthread_mutex_lock(&c->kvm->lock);
 	for (unsigned int i = 0; i < sizeof(enable_table) / sizeof(enable_table[0]); i++)

@@ -46,10 +46,7 @@ int kvm_coalesced_create(struct kvm *kvm)
 	return 0;
 }
 
-int kvm_coalesced_map(struct kvm *kvm, void *at, int prot, int flags)
-{
-	return mmap(at, HW_PAGE_SIZE, prot, flags | MAP_FIXED, kvm->coalesced->fd, 0) == MAP_FAILED ? -errno : 0;
-}
+int kvm_coalesced_fd(const struct kvm *kvm) { return kvm->coalesced->fd; }
 
 void kvm_coalesced_destroy(struct kvm *kvm)
 {

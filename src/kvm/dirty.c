@@ -29,17 +29,23 @@ struct kvm_dirty_bitmap *kvm_dirty_bitmap_create(u64 pages, bool initially_set)
 
 void kvm_dirty_bitmap_destroy(struct kvm_dirty_bitmap *dirty) { free(dirty); }
 
-void kvm_mark_dirty(const struct kvm_memslot *slot, gfn_t f)
+void kvm_mark_dirty(struct kvm_vcpu *vcpu, const struct kvm_memslot *slot, gfn_t f)
 {
 	u64 page = f.v - slot->base.v;
 
-	if (slot->dirty)
+	if (!kvm_slot_logged(slot))
+		return;
+	if (vcpu && vcpu->dirty_ring)
+		kvm_dirty_ring_push(vcpu, slot, f);
+	else if (slot->dirty)
 		__atomic_fetch_or(&slot->dirty->word[page / 64], (u64)1 << page % 64, __ATOMIC_RELAXED);
 }
 
 /* Under slots_lock. */
 static int find_logged(struct kvm *kvm, u32 slot, const struct kvm_memslot **out)
 {
+	if (kvm->dirty_ring_size)
+		return -ENXIO;
 	if (slot >> 16 >= kvm->vendor->address_spaces || (slot & 0xffff) >= KVM_USER_MEM_SLOTS)
 		return -EINVAL;
 	*out = kvm_slot_by_id(kvm, slot >> 16, slot & 0xffff);
@@ -100,7 +106,7 @@ static int clear_range(struct kvm *kvm, const struct kvm_memslot *slot, const st
 	u64 *mask;
 	int error;
 
-	if (log->first_page > slot->pages || log->num_pages > slot->pages - log->first_page)
+	if (log->first_page & 63 || log->first_page > slot->pages || log->num_pages > slot->pages - log->first_page)
 		return -EINVAL;
 	if (log->num_pages % 64 && log->first_page + log->num_pages != slot->pages)
 		return -EINVAL;
@@ -124,11 +130,11 @@ int kvm_clear_dirty_log(struct kvm *kvm, const struct kvm_clear_dirty_log *log)
 	const struct kvm_memslot *slot;
 	int error;
 
-	if (log->slot >> 16 >= kvm->vendor->address_spaces || (log->slot & 0xffff) >= KVM_USER_MEM_SLOTS ||
-	    log->first_page & 63)
-		return -EINVAL;
 	pthread_mutex_lock(&kvm->slots_lock);
 	error = find_logged(kvm, log->slot, &slot);
+	/* Before the question whether there is such a slot. */
+	if (error == -ENOENT && log->first_page & 63)
+		error = -EINVAL;
 	if (!error)
 		error = clear_range(kvm, slot, log);
 	pthread_mutex_unlock(&kvm->slots_lock);

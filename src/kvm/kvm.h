@@ -29,6 +29,7 @@
 #include "softcvm/softcvm.h"
 
 #include "kvm/compat.h"
+#include "kvm/dirty_ring.h"
 #include "kvm/file.h"
 #include "kvm/guest_memfd.h"
 #include "kvm/iobus.h"
@@ -96,6 +97,7 @@ struct kvm {
 	struct kvm_vcpu *vcpu[KVM_MAX_VCPUS]; /* in order of creation, filled before vcpu_count grows */
 	_Atomic unsigned int vcpu_count;
 
+	u32 dirty_ring_size;	/* bytes of each vCPU's dirty ring, set once under kvm->lock before there is a vCPU; 0: bitmaps */
 	struct kvm_slots slots;
 	struct kvm_attributes attributes;
 	struct kvm_mmu mmu;
@@ -122,6 +124,7 @@ enum kvm_request {
 	KVM_REQ_UNHALT,	      /* KVM_HC_KICK_CPU */
 	KVM_REQ_APIC,	      /* IRQ's: local APIC state changed by another thread */
 	KVM_REQ_MSR_FILTER,
+	KVM_REQ_DIRTY_RING_SOFT_FULL,
 	KVM_REQ_COUNT,
 };
 
@@ -145,6 +148,7 @@ struct kvm_vcpu {
 	unsigned int index;   /* place in kvm->vcpu */
 	struct hw_cpu *cpu;
 	struct kvm_run *run;  /* KVM_VCPU_MMAP_PAGES pages: run, port I/O data, coalesced ring */
+	struct kvm_dirty_ring *dirty_ring; /* NULL: the VM has none */
 	pthread_mutex_t mutex;
 
 	/* any thread */
@@ -197,6 +201,11 @@ static inline unsigned int kvm_vcpu_count(const struct kvm *kvm)
 
 #define kvm_for_each_vcpu(i, v, kvm) \
 	for ((i) = 0; (i) < kvm_vcpu_count(kvm) && ((v) = (kvm)->vcpu[i], true); (i)++)
+
+/* The vCPU whose request the thread is serving, if it is one of this VM: what it writes is logged in its dirty ring. */
+struct kvm_vcpu *kvm_loaded_vcpu(const struct kvm *kvm);
+/* NULL: none any more. */
+void kvm_vcpu_load(struct kvm_vcpu *vcpu);
 
 struct kvm_vcpu *kvm_vcpu_by_id(struct kvm *kvm, unsigned int vcpu_id);
 

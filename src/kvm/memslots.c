@@ -298,7 +298,7 @@ static bool overlaps(const struct kvm *kvm, const struct kvm_memslot *new)
 /* The dirty bitmap of the new version: kept, made, or none. */
 static int prepare_dirty(const struct kvm *kvm, const struct kvm_memslot *old, struct kvm_memslot *new)
 {
-	if (!(new->flags & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!(new->flags & KVM_MEM_LOG_DIRTY_PAGES) || kvm->dirty_ring_size)
 		return 0;
 	if (old && old->dirty) {
 		new->dirty = old->dirty;
@@ -454,7 +454,7 @@ static int access_page(struct kvm *kvm, gpa_t a, void *read_to, const void *writ
 		return -EFAULT;
 	error = hw_copy_to_host(at, write_from, size);
 	if (!error) {
-		kvm_mark_dirty(slot, gpa_to_gfn(a));
+		kvm_mark_dirty(kvm_loaded_vcpu(kvm), slot, gpa_to_gfn(a));
 		hw_vm_memory_written(kvm->hw, at, size);
 	}
 	return error;

@@ -17,6 +17,7 @@
 
 struct kvm;
 struct hw_donation;
+struct kvm_vcpu;
 struct kvm_gmem_binding;
 struct kvm_object;
 
@@ -35,7 +36,7 @@ struct kvm_memslot {
 	u64 hva;
 	struct kvm_gmem_binding *gmem;	/* GUEST_MEMFD: where private frames, or all (GMEM_ONLY), come from */
 	struct hw_donation *donation;	/* pKVM: the client's memory as far as the guest owns it */
-	struct kvm_dirty_bitmap *dirty; /* LOG_DIRTY_PAGES; shared by successive versions of the slot */
+	struct kvm_dirty_bitmap *dirty; /* LOG_DIRTY_PAGES in VMs without dirty rings; shared by successive versions of the slot */
 };
 
 struct kvm_memslots {
@@ -67,6 +68,7 @@ void kvm_slots_unlock(struct kvm *kvm);
 const struct kvm_memslot *kvm_find_slot(const struct kvm *kvm, unsigned int as_id, gfn_t f);
 const struct kvm_memslot *kvm_slot_by_id(const struct kvm *kvm, unsigned int as_id, u32 id);
 
+static inline bool kvm_slot_logged(const struct kvm_memslot *s) { return s->flags & KVM_MEM_LOG_DIRTY_PAGES; }
 static inline bool kvm_slot_contains(const struct kvm_memslot *s, gfn_t f)
 {
 	return f.v >= s->base.v && f.v - s->base.v < s->pages;
@@ -97,6 +99,7 @@ void kvm_memory_written(struct kvm *kvm, u64 hva, u64 size);
  */
 struct kvm_dirty_bitmap *kvm_dirty_bitmap_create(u64 pages, bool initially_set);
 void kvm_dirty_bitmap_destroy(struct kvm_dirty_bitmap *dirty);
-void kvm_mark_dirty(const struct kvm_memslot *slot, gfn_t f); /* nothing if the slot is not logged */
+/* vcpu: whose write it is, NULL if nobody's, which no dirty ring can hold. Nothing if the slot is not logged. */
+void kvm_mark_dirty(struct kvm_vcpu *vcpu, const struct kvm_memslot *slot, gfn_t f);
 int kvm_get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log);
 int kvm_clear_dirty_log(struct kvm *kvm, const struct kvm_clear_dirty_log *log);

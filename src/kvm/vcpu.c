@@ -24,6 +24,12 @@
 #include "kvm/x86/lapic.h"
 #include "kvm/x86/x86.h"
 
+static __thread struct kvm_vcpu *loaded;
+
+void kvm_vcpu_load(struct kvm_vcpu *vcpu) { loaded = vcpu; }
+
+struct kvm_vcpu *kvm_loaded_vcpu(const struct kvm *kvm) { return loaded && loaded->kvm == kvm ? loaded : NULL; }
+
 /* ---------------------------------------------------------------- requests and sleep */
 
 void kvm_make_request(struct kvm_vcpu *vcpu, enum kvm_request request)
@@ -109,6 +115,7 @@ void kvm_vcpu_free(struct kvm_vcpu *vcpu)
 		debug_detach_cpu(vcpu->kvm->system->config.debug, vcpu->cpu);
 	if (vcpu->cpu)
 		hw_cpu_destroy(vcpu->cpu);
+	kvm_dirty_ring_destroy(vcpu);
 	if (vcpu->run)
 		munmap(vcpu->run, KVM_VCPU_MMAP_PAGES * HW_PAGE_SIZE);
 	pthread_mutex_destroy(&vcpu->mutex);
@@ -143,6 +150,9 @@ static int vcpu_create(struct kvm_vcpu *vcpu, int carrier)
 	if (run == MAP_FAILED)
 		return -ENOMEM;
 	vcpu->run = run;
+	error = kvm_dirty_ring_create(vcpu);
+	if (error)
+		return error;
 	error = hw_cpu_create(vcpu->kvm->hw, vcpu->index, &vcpu->cpu);
 	if (error)
 		return error;

@@ -137,7 +137,6 @@ long kvm_ioctl_set_user_memory_region(struct kvm_call *c)
 long kvm_ioctl_set_user_memory_region2(struct kvm_call *c) { return kvm_set_memory_region(c->kvm, c->arg); }
 long kvm_ioctl_get_dirty_log(struct kvm_call *c) { return kvm_get_dirty_log(c->kvm, c->arg); }
 long kvm_ioctl_clear_dirty_log(struct kvm_call *c) { return kvm_clear_dirty_log(c->kvm, c->arg); }
-long kvm_ioctl_reset_dirty_rings(struct kvm_call *c) { return -EINVAL; /* none was enabled */ }
 
 /* VMX keeps three pages there for real mode; this processor needs none, so the address is only checked and kept. */
 long kvm_ioctl_set_tss_addr(struct kvm_call *c)

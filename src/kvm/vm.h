@@ -9,7 +9,7 @@ int kvm_create_machine(const struct softcvm_config *config, struct hw_machine **
 
 /* coalesced.c: writes into registered zones wait in the VM's ring page. */
 struct kvm_coalesced;
-/* Maps the ring page at `at`, over what is there. */
-int kvm_coalesced_map(struct kvm *kvm, void *at, int prot, int flags);
+/* The memfd with the ring page. */
+int kvm_coalesced_fd(const struct kvm *kvm);
 int kvm_coalesced_create(struct kvm *kvm);
 void kvm_coalesced_destroy(struct kvm *kvm);

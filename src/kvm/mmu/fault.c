@@ -169,7 +169,7 @@ static int frame_from_client(struct kvm_page_fault *fault)
 	if (fault->prefetch && hw_load_host(fault->hpa, 1, &probe))
 		return answer(fault, OBSERVE_RULE_FAULT_CLIENT_GONE, -EFAULT);
 	/* A logged page becomes writable only by a write fault, which is what logs it. */
-	fault->map_writable = !(slot->flags & KVM_MEM_READONLY) && (fault->write || !slot->dirty);
+	fault->map_writable = !(slot->flags & KVM_MEM_READONLY) && (fault->write || !kvm_slot_logged(slot));
 	return RET_PF_CONTINUE;
 }
 

@@ -61,7 +61,7 @@ unsigned int kvm_mmu_max_level(struct kvm_vcpu *vcpu, const struct kvm_page_faul
 	unsigned int slot_level, attributes_level, level = fault->max_level;
 	enum observe_rule rule = OBSERVE_RULE_LEVEL_MAX;
 
-	if (fault->slot->dirty)
+	if (kvm_slot_logged(fault->slot))
 		lower(&level, HW_LEVEL_4K, OBSERVE_RULE_LEVEL_LOGGED, &rule);
 	slot_level = level_by_slot(fault->slot, fault->gfn, level);
 	lower(&level, slot_level, OBSERVE_RULE_LEVEL_SLOT, &rule);

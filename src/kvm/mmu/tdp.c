@@ -142,7 +142,7 @@ int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 		fault->flush = true;
 	}
 	if (fault->write)
-		kvm_mark_dirty(fault->slot, fault->gfn);
+		kvm_mark_dirty(vcpu, fault->slot, fault->gfn);
 	store_entry(e, leaf);
 	observe(vcpu->kvm->obs, OBSERVE_KVM_TDP_MAP, vcpu->index, fault->gfn.v, level, perms,
 		backing_of(fault), fault->from);

@@ -114,6 +114,8 @@ static int prepare_entry(struct kvm_vcpu *vcpu)
 	hw_cpu_clear_kick(vcpu->cpu);
 	if (kvm_icount(vcpu->kvm))
 		kvm_timers_run(vcpu->kvm, hw_machine_tsc(vcpu->kvm->machine));
+	if (kvm_dirty_ring_exit(vcpu))
+		return KVM_EXIT_TO_USER;
 	if (kvm_check_request(vcpu, KVM_REQ_TRIPLE_FAULT))
 		return kvm_handle_triple_fault(vcpu);
 	kvm_check_request(vcpu, KVM_REQ_EVENT);
