@@ -173,6 +173,7 @@ struct kvm_vcpu {
 	struct kvm_vcpu_clock *clock; /* x86/clock.c */
 	struct kvm_vcpu_msrs *msrs;  /* x86/msr.c */
 	struct kvm_tdx_vcpu *tdx;    /* vendor/tdx.h */
+	struct hw_msr_bitmap msr_bitmap; /* x86/msr_filter.c: ctl.msr_bitmap while there is a filter */
 
 	struct kvm_cpuid_entry2 *cpuid; /* x86/cpuid.c */
 	unsigned int cpuid_count;

@@ -170,6 +170,7 @@ static int vcpu_create(struct kvm_vcpu *vcpu, int carrier)
 	if (error)
 		return error;
 	kvm_vcpu_reset(vcpu, false);
+	kvm_make_request(vcpu, KVM_REQ_MSR_FILTER);
 	/* Application processors of an in-kernel APIC wait for INIT: api.rst KVM_GET_MP_STATE. */
 	vcpu->mp_state = kvm_lapic_in_kernel(vcpu->kvm) && !kvm_is_bsp(vcpu) ? KVM_MP_STATE_UNINITIALIZED :
 									     KVM_MP_STATE_RUNNABLE;

@@ -187,6 +187,43 @@ static void test_msr_filter(void **state)
 	destroy(&g);
 }
 
+/* The filter reaches what the processor serves by itself, as soon as it is set and until it is replaced. */
+static void filter_of_processor_msr(enum softcvm_platform platform)
+{
+	static const unsigned char code[] = {
+		0x66, 0xb9, 0x82, 0x00, 0x00, 0xc0, /* mov $LSTAR, %ecx */
+		0x0f, 0x30, 0x0f, 0x32, 0xf4,	    /* wrmsr; rdmsr; hlt */
+	};
+	static uint8_t none[1];
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_USER_SPACE_MSR, .args = { KVM_MSR_EXIT_REASON_FILTER } };
+	struct kvm_msr_filter filter = { .ranges = { { KVM_MSR_FILTER_WRITE, 1, 0xc0000082, none } } };
+	struct guest g;
+
+	create(&g, platform, code, sizeof(code));
+	assert_int_equal(softcvm_ioctl(g.vm, KVM_ENABLE_CAP, &cap), 0);
+	for (unsigned int round = 0; round < 3; round++) {
+		start_at(&g, CODE_AT);
+		assert_int_equal(softcvm_ioctl(g.vm, KVM_X86_SET_MSR_FILTER, &filter), 0);
+		assert_int_equal(run(&g), 0);
+		if (round < 2) {
+			assert_int_equal(g.run->exit_reason, round ? KVM_EXIT_X86_RDMSR : KVM_EXIT_X86_WRMSR);
+			assert_int_equal(g.run->msr.index, 0xc0000082);
+			assert_int_equal(run(&g), 0);
+		}
+		assert_int_equal(g.run->exit_reason, KVM_EXIT_HLT);
+		filter.ranges[0].flags = KVM_MSR_FILTER_READ;
+		if (round)
+			memset(&filter, 0, sizeof(filter));
+	}
+	destroy(&g);
+}
+
+static void test_filter_of_processor_msr(void **state)
+{
+	filter_of_processor_msr(SOFTCVM_PLATFORM_INTEL);
+	filter_of_processor_msr(SOFTCVM_PLATFORM_AMD);
+}
+
 static void test_xsave(void **state)
 {
 	struct kvm_xsave xsave, again;
@@ -372,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_listed_msrs),
 		cmocka_unit_test(test_unknown_msr),
 		cmocka_unit_test(test_msr_filter),
+		cmocka_unit_test(test_filter_of_processor_msr),
 		cmocka_unit_test(test_xsave),
 		cmocka_unit_test(test_sregs),
 		cmocka_unit_test(test_events),

@@ -53,8 +53,8 @@ static const struct msr_line msrs[] = {
 	{ MSR_IA32_ARCH_CAPABILITIES, ON_INTEL, MSR_READ_ONLY, MSR_SAVED | MSR_FEATURE, ARCH_CAPABILITIES, 0 },
 	{ MSR_PLATFORM_INFO, ON_BOTH, MSR_READ_ONLY, MSR_SAVED | MSR_FEATURE, 0, 0 },
 	{ MSR_IA32_MISC_ENABLE, ON_BOTH, MSR_MASKED, MSR_SAVED, MISC_ENABLE_RESET, ~0ull },
-	{ MSR_MISC_FEATURES_ENABLES, ON_INTEL, MSR_MASKED, MSR_SAVED, 0, 0 },
-	{ MSR_IA32_POWER_CTL, ON_INTEL, MSR_MASKED, MSR_SAVED, 0, ~0ull },
+	{ MSR_MISC_FEATURES_ENABLES, ON_BOTH, MSR_MASKED, MSR_SAVED, 0, 0 },
+	{ MSR_IA32_POWER_CTL, ON_BOTH, MSR_MASKED, MSR_SAVED, 0, ~0ull },
 	{ MSR_SMI_COUNT, ON_BOTH, MSR_READ_ONLY, MSR_SAVED, 0, 0 },
 	{ MSR_KVM_POLL_CONTROL, ON_BOTH, MSR_MASKED, MSR_SAVED, 1, 1 },
 	{ MSR_IA32_PLATFORM_ID, ON_BOTH, MSR_IGNORED, 0, 0, 0 },
@@ -115,6 +115,13 @@ static const struct {
 	{ MSR_GS_BASE, offsetof(struct hw_arch, seg[HW_GS].base), true },
 	{ MSR_IA32_XSS, offsetof(struct hw_arch, xss), false },
 };
+
+_Static_assert(sizeof(processor_msrs) / sizeof(processor_msrs[0]) + 1 == KVM_PROCESSOR_MSRS, "and the TSC");
+
+u32 kvm_processor_msr(unsigned int n)
+{
+	return n < KVM_PROCESSOR_MSRS - 1 ? processor_msrs[n].msr : MSR_IA32_TSC;
+}
 
 static u64 *processor_msr(struct kvm_vcpu *vcpu, u32 msr, bool *canonical)
 {

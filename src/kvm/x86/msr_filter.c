@@ -75,6 +75,46 @@ static int add_range(struct kvm_msr_filter_set *set, const struct kvm_msr_filter
 	return hw_copy_from_host(r->bitmap, ptr_to_hpa(user->bitmap), size);
 }
 
+/* ---------------------------------------------------------------- the processor's own bitmap */
+
+static void set_bit(u8 *bits, u32 msr, bool exits)
+{
+	u8 *byte = &bits[(msr & 0x1fff) / 8], bit = 1u << msr % 8;
+
+	*byte = (*byte & ~bit) | (exits ? bit : 0);
+}
+
+/* Own thread: what the filter denies leaves the processor even if it could serve it. */
+void kvm_msr_filter_apply(struct kvm_vcpu *vcpu)
+{
+	struct hw_msr_bitmap *b = &vcpu->msr_bitmap;
+	struct kvm *kvm = vcpu->kvm;
+	bool filtered;
+
+	pthread_rwlock_rdlock(&kvm->msr_filter_lock);
+	filtered = kvm->msr_filter;
+	pthread_rwlock_unlock(&kvm->msr_filter_lock);
+	hw_cpu_ctl(vcpu->cpu)->msr_bitmap = filtered ? b : NULL;
+	for (unsigned int i = 0; filtered && i < KVM_PROCESSOR_MSRS; i++) {
+		u32 msr = kvm_processor_msr(i);
+
+		set_bit(msr >> 31 ? b->read_high : b->read_low, msr, !kvm_msr_allowed(vcpu, msr, KVM_MSR_FILTER_READ));
+		set_bit(msr >> 31 ? b->write_high : b->write_low, msr, !kvm_msr_allowed(vcpu, msr, KVM_MSR_FILTER_WRITE));
+	}
+}
+
+/* Every vCPU before it next enters the guest. */
+static void filter_changed(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned int i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		kvm_make_request(vcpu, KVM_REQ_MSR_FILTER);
+		kvm_vcpu_kick(vcpu);
+	}
+}
+
 long kvm_ioctl_set_msr_filter(struct kvm_call *c)
 {
 	const struct kvm_msr_filter *filter = c->arg;
@@ -101,5 +141,6 @@ long kvm_ioctl_set_msr_filter(struct kvm_call *c)
 	c->kvm->msr_filter = set;
 	pthread_rwlock_unlock(&c->kvm->msr_filter_lock);
 	free_set(old);
+	filter_changed(c->kvm);
 	return 0;
 }

@@ -118,6 +118,8 @@ static int prepare_entry(struct kvm_vcpu *vcpu)
 		return KVM_EXIT_TO_USER;
 	if (kvm_check_request(vcpu, KVM_REQ_TRIPLE_FAULT))
 		return kvm_handle_triple_fault(vcpu);
+	if (kvm_check_request(vcpu, KVM_REQ_MSR_FILTER))
+		kvm_msr_filter_apply(vcpu);
 	kvm_check_request(vcpu, KVM_REQ_EVENT);
 	if (kvm_irq_user_exit(vcpu))
 		return KVM_EXIT_TO_USER;

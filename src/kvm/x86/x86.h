@@ -115,6 +115,10 @@ int kvm_msr_setup_mce(struct kvm_vcpu *vcpu, u64 mcg_cap);
 
 bool kvm_msr_allowed(struct kvm_vcpu *vcpu, u32 msr, u32 type);
 void kvm_msr_filter_destroy(struct kvm *kvm);
+void kvm_msr_filter_apply(struct kvm_vcpu *vcpu); /* KVM_REQ_MSR_FILTER */
+/* Those that the processor may serve without an exit (hw.h), by number: below KVM_PROCESSOR_MSRS. */
+#define KVM_PROCESSOR_MSRS 16u
+u32 kvm_processor_msr(unsigned int n);
 
 /* ---------------------------------------------------------------- cpuid.c */
 
