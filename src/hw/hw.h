@@ -197,8 +197,6 @@ struct hw_access {
 	u8 size;	/* 1..8; PIO: 1, 2, 4 */
 	u64 addr;	/* gpa or port */
 	u64 data;	/* writes: the value, little-endian in the low bytes */
-	u8 insn[15];	/* the instruction that made it, for kvm's table of refused forms */
-	u8 insn_len;
 };
 
 /* intel: SDM 3C 24.9 and 27.2. amd: APM2 15.6, App. C. The machine's platform says which member is valid. */
@@ -292,6 +290,10 @@ void hw_cpu_complete_access(struct hw_cpu *cpu, u64 data);
 /* As the processor's own RIP advance after an emulated instruction (CPUID, RDMSR, VMCALL, ...): clears the
  * interrupt shadow and raises a pending single-step trap, as VMX emulation does. */
 void hw_cpu_skip_insn(struct hw_cpu *cpu);
+
+/* The bytes at RIP as the processor fetched them: how many of 15 it has (0: the fetch itself failed). Between an exit and the next
+ * hw_cpu_run(), before arch is changed. */
+unsigned int hw_cpu_insn_bytes(struct hw_cpu *cpu, u8 *bytes);
 
 /* Is an access by an instruction on its way (complete_access called, instruction not yet finished)? */
 bool hw_cpu_mid_insn(const struct hw_cpu *cpu);

@@ -15,6 +15,7 @@ static const struct kvm_compat versions[] = {
 		.gmem_bound_twice = -EEXIST,
 		.prefault_invalid_slot = -EAGAIN,
 		.presets_hypercall_ret = true,
+		.emulates_avx_moves = true,
 	},
 	[SOFTCVM_KVM_6_12] = {
 		.name = "6.12",

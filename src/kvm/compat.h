@@ -21,6 +21,8 @@ struct kvm_compat {
 	bool slots_may_alias;
 	/* KVM_CAP_X86_DISABLE_EXITS can be enabled when there are vCPUs (which keep their exits) */
 	bool disables_exits_any_time;
+	/* the instruction emulator knows MOVNTDQA and the moves of AVX */
+	bool emulates_avx_moves;
 	/* hypercall.ret is 0 when KVM_EXIT_HYPERCALL is taken; else it is what was there */
 	bool presets_hypercall_ret;
 };

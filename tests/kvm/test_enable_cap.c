@@ -207,6 +207,47 @@ static void test_own_mwait(void **state)
 	destroy(&g);
 }
 
+/* flds from where no memory is: Linux's emulator does not know it. The kernel's own failure is an exit and #UD, or an exit alone. */
+static void emulation_failure(enum softcvm_platform platform, int exit_instead)
+{
+	static const unsigned char code[] = {
+		0xb8, 0x00, 0xf0, 0x8e, 0xd8, /* mov $0xf000, %ax; mov %ax, %ds */
+		0xa1, 0x00, 0x00,	      /* mov 0, %ax */
+		0xd9, 0x06, 0x00, 0x00, 0xf4, /* flds 0; hlt */
+	};
+	struct kvm_regs regs;
+	struct guest g;
+
+	create(&g, platform, code, sizeof(code));
+	set_ud_handler(&g);
+	assert_int_equal(enable_n(g.vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE, exit_instead), 0);
+	expect_mmio(&g, 0xf0000, 2, 0);
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_INTERNAL_ERROR);
+	assert_int_equal(g.run->emulation_failure.suberror, KVM_INTERNAL_ERROR_EMULATION);
+	assert_int_equal(g.run->emulation_failure.flags, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
+	assert_int_equal(g.run->emulation_failure.ndata, 8);
+	assert_int_equal(g.run->emulation_failure.insn_size, 15);
+	assert_memory_equal(g.run->emulation_failure.insn_bytes, code + 8, 5);
+	assert_int_equal(g.run->internal.data[3], platform == SOFTCVM_PLATFORM_AMD ? 0x400 : 49 /* EPT misconfiguration */);
+	regs = regs_of(&g);
+	assert_int_equal(regs.rip, CODE_AT + 8);
+	if (exit_instead) {
+		regs.rip += 4;
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_REGS, &regs), 0);
+	}
+	expect_after(&g, exit_instead ? CODE_AT + sizeof(code) : 0x2001);
+	destroy(&g);
+}
+
+static void test_emulation_failure(void **state)
+{
+	emulation_failure(SOFTCVM_PLATFORM_INTEL, 0);
+	emulation_failure(SOFTCVM_PLATFORM_AMD, 0);
+	emulation_failure(SOFTCVM_PLATFORM_INTEL, 1);
+	emulation_failure(SOFTCVM_PLATFORM_AMD, 1);
+}
+
 /* Old guests set bits 3, 6 and 8, which stay zero. */
 static void test_hwcr(void **state)
 {
@@ -237,6 +278,7 @@ int main(void)
 		cmocka_unit_test(test_hypercall_insn),
 		cmocka_unit_test(test_mwait),
 		cmocka_unit_test(test_own_mwait),
+		cmocka_unit_test(test_emulation_failure),
 		cmocka_unit_test(test_hwcr),
 	};
 

@@ -640,3 +640,19 @@ int cpu_fetch(struct hw_cpu *c, u64 lin, struct fetch_result *out)
 		fetch_second(c, lin, out);
 	return EXEC_OK;
 }
+
+/* Without faults and exits: what the processor executed it has in its TLB. */
+unsigned int hw_cpu_insn_bytes(struct hw_cpu *c, u8 *bytes)
+{
+	u64 lin = cpu_cs64(c) ? c->arch.rip : (u32)(c->arch.seg[HW_CS].base + c->arch.rip);
+	unsigned int in_page = HW_PAGE_SIZE - (lin & ~HW_PAGE_MASK), size = in_page < 15 ? in_page : 15;
+	unsigned int acc = effective_acc(c, ACC_FETCH);
+	hpa_t host;
+
+	if (!tlb_fetch_lookup(c, lin, acc & ACC_USER, &host) || !load_host(bytes, hpa_to_ptr(host), size))
+		return 0;
+	if (size == 15 || !tlb_fetch_lookup(c, next_page(c, lin, ACC_FETCH), acc & ACC_USER, &host) ||
+	    !load_host(bytes + size, hpa_to_ptr(host), 15 - size))
+		return size;
+	return 15;
+}

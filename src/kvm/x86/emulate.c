@@ -12,21 +12,60 @@
 
 /* ---------------------------------------------------------------- failures */
 
+#define EXIT_INFO_WORDS 5
+
+/* The exit as the emulation failure tells of it. */
+static void exit_info(const struct kvm_vcpu *vcpu, u64 *info)
+{
+	const struct hw_exit *exit = hw_cpu_exit(vcpu->cpu);
+
+	if (kvm_is_intel(vcpu->kvm)) {
+		info[0] = exit->vmx.reason;
+		info[1] = exit->vmx.qualification;
+		info[2] = exit->vmx.idt_info;
+		info[3] = exit->vmx.intr_info;
+		info[4] = exit->vmx.intr_error;
+	} else {
+		info[0] = (u32)exit->svm.code;
+		info[1] = exit->svm.info1;
+		info[2] = exit->svm.info2;
+		info[3] = (u32)exit->svm.int_info;
+		info[4] = exit->svm.int_info >> 32;
+	}
+}
+
+/* Flags, instruction bytes if there are any, and the exit: api.rst KVM_EXIT_INTERNAL_ERROR. */
+static void fill_emulation_failure(struct kvm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	unsigned int words = 1;
+	u8 insn[15], size;
+
+	size = hw_cpu_insn_bytes(vcpu->cpu, insn);
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	memset(&run->internal, 0, sizeof(run->internal));
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	if (size) {
+		run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		run->emulation_failure.insn_size = size;
+		memset(run->emulation_failure.insn_bytes, 0x90, sizeof(run->emulation_failure.insn_bytes));
+		memcpy(run->emulation_failure.insn_bytes, insn, size);
+		words = 3;
+	}
+	exit_info(vcpu, &run->internal.data[words]);
+	run->emulation_failure.ndata = words + EXIT_INFO_WORDS;
+}
+
+/* The guest gets #UD; user space hears of it if the guest's kernel did it, or instead of the #UD if it asked for that. */
 int kvm_emulation_failure(struct kvm_vcpu *vcpu)
 {
-	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
-	struct kvm_run *run = vcpu->run;
+	bool instead = vcpu->kvm->caps.exit_on_emulation_failure;
 
-	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
-	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
-	if (a->insn_len) {
-		/* flags, then 16 bytes of instruction: three words */
-		run->emulation_failure.ndata = 3;
-		run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
-		run->emulation_failure.insn_size = a->insn_len;
-		memcpy(run->emulation_failure.insn_bytes, a->insn, sizeof(run->emulation_failure.insn_bytes));
-	}
+	if (!instead)
+		kvm_inject_ud(vcpu);
+	if (!instead && kvm_cpl(vcpu))
+		return KVM_RESUME_GUEST;
+	fill_emulation_failure(vcpu);
 	return KVM_EXIT_TO_USER;
 }
 
@@ -104,6 +143,18 @@ static bool mmio_in_kernel(struct kvm_vcpu *vcpu, const struct hw_access *a, u64
 	return kvm_lapic_mmio_read(vcpu, a->addr, a->size, data) || !kvm_io_bus_read(vcpu, bus, a->addr, a->size, data);
 }
 
+/* Once an instruction, before its first access. */
+static bool is_refused(struct kvm_vcpu *vcpu, const struct hw_access *a)
+{
+	u8 insn[15];
+	unsigned int size;
+
+	if (a->implicit || hw_cpu_mid_insn(vcpu->cpu))
+		return false;
+	size = hw_cpu_insn_bytes(vcpu->cpu, insn);
+	return size && !kvm_emulator_knows(vcpu, insn, size);
+}
+
 int kvm_handle_mmio(struct kvm_vcpu *vcpu)
 {
 	/* A copy: completing an access may change the exit. */
@@ -112,7 +163,7 @@ int kvm_handle_mmio(struct kvm_vcpu *vcpu)
 
 	if (vcpu->vectoring)
 		return kvm_delivery_failure(vcpu);
-	if (!a.valid || a.fetch)
+	if (!a.valid || a.fetch || is_refused(vcpu, &a))
 		return kvm_emulation_failure(vcpu);
 	if (a.write)
 		trace_access(vcpu, &a, a.data);

@@ -63,6 +63,7 @@ int kvm_unexpected_exit(struct kvm_vcpu *vcpu, u64 reason);
 int kvm_fail_entry(struct kvm_vcpu *vcpu, u64 reason);
 /* No instruction emulator could do this access: api.rst KVM_EXIT_INTERNAL_ERROR. */
 int kvm_emulation_failure(struct kvm_vcpu *vcpu);
+bool kvm_emulator_knows(struct kvm_vcpu *vcpu, const u8 *insn, unsigned int size); /* emulable.c */
 int kvm_delivery_failure(struct kvm_vcpu *vcpu);
 
 /* ---------------------------------------------------------------- hypercall.c, emulate.c */
