@@ -195,6 +195,7 @@ struct hw_access {
 	bool fetch;	/* instruction fetch: kvm cannot complete it (Linux: emulation failure) */
 	bool implicit;	/* a page-table or descriptor-table access of the processor's own */
 	u8 size;	/* 1..8; PIO: 1, 2, 4 */
+	u16 count;	/* REP INS: how many elements the processor would take in a row; else 1 */
 	u64 addr;	/* gpa or port */
 	u64 data;	/* writes: the value, little-endian in the low bytes */
 };
@@ -287,6 +288,9 @@ void hw_cpu_run(struct hw_cpu *cpu);
 
 /* Performs the pending access's result: reads give `data`. The next hw_cpu_run() restarts the instruction. */
 void hw_cpu_complete_access(struct hw_cpu *cpu, u64 data);
+/* REP INS: all access.count elements at once. */
+#define HW_STRING_SIZE 1024u
+void hw_cpu_complete_string(struct hw_cpu *cpu, const void *data);
 /* As the processor's own RIP advance after an emulated instruction (CPUID, RDMSR, VMCALL, ...): clears the
  * interrupt shadow and raises a pending single-step trap, as VMX emulation does. */
 void hw_cpu_skip_insn(struct hw_cpu *cpu);

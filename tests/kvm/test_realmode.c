@@ -161,6 +161,64 @@ static void test_dirty_log(void **state)
 	destroy(&g);
 }
 
+static void expect_ins(struct guest *g, unsigned int size, unsigned int count, const char *data)
+{
+	assert_int_equal(run(g), 0);
+	assert_int_equal(g->run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(g->run->io.direction, KVM_EXIT_IO_IN);
+	assert_int_equal(g->run->io.size, size);
+	assert_int_equal(g->run->io.count, count);
+	memcpy((char *)g->run + g->run->io.data_offset, data, (size_t)size * count);
+}
+
+/* A repeated INS asks for what fits into the page; what user space makes of the count meanwhile does no harm. */
+static void test_string_input(void **state)
+{
+	static const unsigned char code[] = {
+		0xbf, 0xfd, 0x4f, 0xb9, 0x06, 0x00, /* mov $0x4ffd, %di; mov $6, %cx */
+		0xf3, 0x6d, 0xf4,		    /* rep insw; hlt */
+	};
+	struct kvm_regs regs;
+	struct guest g;
+
+	create(&g, SOFTCVM_PLATFORM_AMD, code, sizeof(code));
+	expect_ins(&g, 2, 1, "ab");
+	expect_ins(&g, 2, 1, "cd");
+	expect_ins(&g, 2, 4, "efghijkl");
+	regs = regs_of(&g);
+	assert_int_equal(regs.rcx, 4);
+	assert_int_equal(regs.rdi, 0x5001);
+	regs.rcx = 3;
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_REGS, &regs), 0);
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_HLT);
+	assert_memory_equal(g.ram + 0x4ffd, "abcdefghij\0\0", 12);
+	assert_int_equal(regs_of(&g).rcx, 0);
+	assert_int_equal(regs_of(&g).rdi, 0x5007);
+	destroy(&g);
+}
+
+/* What was read ahead survives the exits that storing it makes. */
+static void test_string_input_to_mmio(void **state)
+{
+	static const unsigned char code[] = {
+		0xb8, 0x00, 0xf0, 0x8e, 0xc0,		  /* mov $0xf000, %ax; mov %ax, %es */
+		0x31, 0xff, 0xb9, 0x03, 0x00, 0xf3, 0x6c, /* xor %di, %di; mov $3, %cx; rep insb */
+		0xf4,
+	};
+	struct guest g;
+
+	create(&g, SOFTCVM_PLATFORM_INTEL, code, sizeof(code));
+	expect_ins(&g, 1, 3, "xyz");
+	for (unsigned int n = 0; n < 3; n++) {
+		expect_mmio(&g, 0xf0000 + n, 1, 1);
+		assert_int_equal(g.run->mmio.data[0], 'x' + n);
+	}
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_HLT);
+	destroy(&g);
+}
+
 static void test_shutdown(void **state)
 {
 	static const unsigned char code[] = { 0x0f, 0x01, 0x1e, 0x00, 0x30, 0x0f, 0x0b }; /* lidt [0x3000]: limit 0; ud2 */
@@ -222,6 +280,8 @@ int main(void)
 		cmocka_unit_test(test_unmapped_memory),
 		cmocka_unit_test(test_read_only_slot),
 		cmocka_unit_test(test_dirty_log),
+		cmocka_unit_test(test_string_input),
+		cmocka_unit_test(test_string_input_to_mmio),
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_single_step),
 		cmocka_unit_test(test_errors),

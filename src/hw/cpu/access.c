@@ -108,6 +108,18 @@ void hw_cpu_complete_access(struct hw_cpu *c, u64 data)
 		.pio = x->pio,
 	};
 	c->done_count = c->done_next + 1;
+	if (x->pio)
+		c->string_size = 0;
+}
+
+void hw_cpu_complete_string(struct hw_cpu *c, const void *data)
+{
+	unsigned int size = c->exit.access.size * c->exit.access.count;
+
+	hw_cpu_complete_access(c, 0);
+	memcpy(c->string, data, size);
+	c->string_size = size;
+	c->string_next = 0;
 }
 
 void hw_cpu_drop_access(struct hw_cpu *c)

@@ -180,6 +180,9 @@ struct hw_cpu {
 	bool exit_pending_access; /* exit.access waits for hw_cpu_complete_access() */
 	unsigned int done_count, done_next; /* recorded accesses; how many the restarted instruction consumed */
 	struct done_access done[MAX_DONE_ACCESS];
+	/* REP INS: elements that were read ahead (bytes), behind its record in `done`, and the next one to be stored */
+	unsigned int string_size, string_next;
+	u8 string[HW_STRING_SIZE];
 
 	struct hw_ctl ctl;
 

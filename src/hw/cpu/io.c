@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * io: IN, OUT, INS, OUTS (SDM 1 ch. 18). Each element leaves the processor as one access; the restarted instruction
- * finds its result recorded.
+ * io: IN, OUT, INS, OUTS (SDM 1 ch. 18). Each access leaves the processor; the restarted instruction finds its
+ * result recorded. A repeated INS asks for several elements at once.
  */
+#include <string.h>
+
 #include "hw/cpu/sys.h"
 
 static u64 tss_address(const struct hw_cpu *c, u32 offset)
@@ -118,23 +120,74 @@ static int element_done(struct hw_cpu *c, const struct insn *i)
 	return EXEC_AGAIN;
 }
 
+/*
+ * How many elements of a repeated INS one exit may ask for: as many as end in this page, so that what they hit is known
+ * to be writable. A trap comes after each.
+ */
+static unsigned int elements_ahead(const struct hw_cpu *c, const struct insn *i, u64 lin, unsigned int size)
+{
+	u64 left = (HW_PAGE_SIZE - (lin & ~HW_PAGE_MASK)) / size, count = gpr_get(c, HW_RCX, i->addrsize);
+
+	if (!repeated(i) || c->arch.rflags & (FLAG_DF | FLAG_TF) || !left)
+		return 1;
+	left = left < HW_STRING_SIZE / size ? left : HW_STRING_SIZE / size;
+	return count < left ? count : left;
+}
+
+static int exit_for_string(struct hw_cpu *c, const struct insn *i, u16 port, unsigned int size, unsigned int count)
+{
+	int r = cpu_exit_io(c, port, size, false, 0, true, repeated(i), i->len);
+
+	c->exit.access.count = count;
+	return r;
+}
+
+/* One element from the port to memory. */
+static int ins_element(struct hw_cpu *c, const struct insn *i, u16 port, unsigned int size)
+{
+	u64 data = 0, lin;
+
+	SYS_TRY(cpu_linear(c, HW_ES, gpr_get(c, HW_RDI, i->addrsize), size, ACC_WRITE, &lin));
+	/* a port may have side effects: nothing may fail after it was read */
+	SYS_TRY(cpu_probe_write(c, lin, size));
+	if (!c->done_next && !cpu_done_access(c, true, false, port, size, &data))
+		return exit_for_string(c, i, port, size, elements_ahead(c, i, lin, size));
+	if (c->string_size)
+		memcpy(&data, c->string + c->string_next, size);
+	SYS_TRY(cpu_write(c, lin, &data, size));
+	advance(c, i, HW_RDI, size);
+	return EXEC_OK;
+}
+
+/* More elements were read than this one: only the record of the port's answer stays. */
+static bool next_element(struct hw_cpu *c, unsigned int size)
+{
+	c->string_next += size;
+	if (c->string_next >= c->string_size)
+		return false;
+	c->done_count = c->done_next = 1;
+	return true;
+}
+
 static int io_ins(struct hw_cpu *c, const struct insn *i)
 {
 	u16 port = c->arch.gpr[HW_RDX];
 	unsigned int size = element_size(i);
-	u64 data, lin;
+	int r;
 
 	SYS_TRY(check_permission(c, port, size));
 	if (repeated(i) && !gpr_get(c, HW_RCX, i->addrsize))
 		return EXEC_OK;
-	SYS_TRY(cpu_linear(c, HW_ES, gpr_get(c, HW_RDI, i->addrsize), size, ACC_WRITE, &lin));
-	/* a port may have side effects: nothing may fail after it was read */
-	SYS_TRY(cpu_probe_write(c, lin, size));
-	if (!cpu_done_access(c, true, false, port, size, &data))
-		return cpu_exit_io(c, port, size, false, 0, true, repeated(i), i->len);
-	SYS_TRY(cpu_write(c, lin, &data, size));
-	advance(c, i, HW_RDI, size);
-	return element_done(c, i);
+	do {
+		SYS_TRY(ins_element(c, i, port, size));
+		if (!repeated(i))
+			return EXEC_OK;
+		gpr_set(c, HW_RCX, i->addrsize, c->arch.gpr[HW_RCX] - 1);
+	} while (gpr_get(c, HW_RCX, i->addrsize) && next_element(c, size));
+	r = gpr_get(c, HW_RCX, i->addrsize) ? EXEC_AGAIN : EXEC_OK;
+	if (r == EXEC_AGAIN)
+		cpu_insn_done(c);
+	return r;
 }
 
 static int io_outs(struct hw_cpu *c, const struct insn *i)

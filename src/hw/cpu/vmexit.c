@@ -174,6 +174,7 @@ int cpu_exit_stage2(struct hw_cpu *c, const struct access *a)
 		.fetch = !a->table && (a->acc & ACC_FETCH),
 		.implicit = a->table || (a->acc & ACC_IMPLICIT),
 		.size = a->size > 8 ? 8 : a->size,
+		.count = 1,
 		.addr = a->gpa.v,
 	};
 	c->exit_pending_access = !a->table && !(a->acc & ACC_FETCH);
@@ -239,6 +240,7 @@ int cpu_exit_io(struct hw_cpu *c, u16 port, unsigned int size, bool write, u64 d
 		.pio = true,
 		.write = write,
 		.size = size,
+		.count = 1,
 		.addr = port,
 		.data = data,
 	};

@@ -91,7 +91,7 @@ int kvm_delivery_failure(struct kvm_vcpu *vcpu)
 static void trace_access(struct kvm_vcpu *vcpu, const struct hw_access *a, u64 data)
 {
 	if (a->pio)
-		observe(vcpu->kvm->obs, OBSERVE_KVM_PIO, vcpu->index, a->write, a->addr, a->size, 1, data);
+		observe(vcpu->kvm->obs, OBSERVE_KVM_PIO, vcpu->index, a->write, a->addr, a->size, a->count, data);
 	else
 		observe(vcpu->kvm->obs, OBSERVE_KVM_MMIO, vcpu->index, a->write, a->size, a->addr, data);
 }
@@ -176,14 +176,23 @@ int kvm_handle_mmio(struct kvm_vcpu *vcpu)
 
 static u8 *pio_data(struct kvm_vcpu *vcpu) { return (u8 *)vcpu->run + KVM_PIO_PAGE_OFFSET * HW_PAGE_SIZE; }
 
-static int complete_pio(struct kvm_vcpu *vcpu)
+/* Elements of a string that was read at once; otherwise there is one. */
+static int finish_input(struct kvm_vcpu *vcpu, const u8 *elements)
 {
 	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
-	u64 data = 0;
+	u64 first = 0;
 
-	if (!a->write)
-		memcpy(&data, pio_data(vcpu), a->size);
-	return finish_access(vcpu, data);
+	memcpy(&first, elements, a->size);
+	if (a->count == 1)
+		return finish_access(vcpu, first);
+	trace_access(vcpu, a, first);
+	hw_cpu_complete_string(vcpu->cpu, elements);
+	return KVM_RESUME_GUEST;
+}
+
+static int complete_pio(struct kvm_vcpu *vcpu)
+{
+	return hw_cpu_exit(vcpu->cpu)->access.write ? finish_access(vcpu, 0) : finish_input(vcpu, pio_data(vcpu));
 }
 
 static int pio_to_user(struct kvm_vcpu *vcpu, const struct hw_access *a)
@@ -194,28 +203,39 @@ static int pio_to_user(struct kvm_vcpu *vcpu, const struct hw_access *a)
 	run->io.direction = a->write ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
 	run->io.size = a->size;
 	run->io.port = a->addr;
-	run->io.count = 1;
+	run->io.count = a->count;
 	run->io.data_offset = KVM_PIO_PAGE_OFFSET * HW_PAGE_SIZE;
 	if (a->write)
 		memcpy(pio_data(vcpu), &a->data, a->size);
 	else
-		memset(pio_data(vcpu), 0, a->size);
+		memset(pio_data(vcpu), 0, (size_t)a->size * a->count);
 	vcpu->completion = complete_pio;
 	return KVM_EXIT_TO_USER;
+}
+
+/* false: nobody in kvm owns the port. If its owner goes away in between, the rest is zeros, as in Linux. */
+static bool read_port(struct kvm_vcpu *vcpu, const struct hw_access *a, u8 *elements)
+{
+	for (unsigned int n = 0; n < a->count; n++) {
+		u64 data = 0;
+
+		if (kvm_io_bus_read(vcpu, &vcpu->kvm->pio_bus, a->addr, a->size, &data) && !n)
+			return false;
+		memcpy(elements + (size_t)n * a->size, &data, a->size);
+	}
+	return true;
 }
 
 int kvm_handle_io(struct kvm_vcpu *vcpu)
 {
 	const struct hw_access a = hw_cpu_exit(vcpu->cpu)->access;
-	struct kvm_io_bus *bus = &vcpu->kvm->pio_bus;
-	u64 data = 0;
-	int result;
+	u8 elements[HW_STRING_SIZE];
 
 	if (!a.valid)
 		return kvm_emulation_failure(vcpu);
-	if (a.write)
-		trace_access(vcpu, &a, a.data);
-	result = a.write ? kvm_io_bus_write(vcpu, bus, a.addr, a.size, &a.data) :
-			   kvm_io_bus_read(vcpu, bus, a.addr, a.size, &data);
-	return result ? pio_to_user(vcpu, &a) : finish_access(vcpu, data);
+	if (!a.write)
+		return read_port(vcpu, &a, elements) ? finish_input(vcpu, elements) : pio_to_user(vcpu, &a);
+	trace_access(vcpu, &a, a.data);
+	return kvm_io_bus_write(vcpu, &vcpu->kvm->pio_bus, a.addr, a.size, &a.data) ? pio_to_user(vcpu, &a) :
+									      finish_access(vcpu, 0);
 }
