@@ -1164,6 +1164,15 @@ struct kvm_clock_pairing {
 };
 KVM_ABI_SIZE(struct kvm_clock_pairing, 64);
 
+struct kvm_steal_time {
+	uint64_t steal; /* ns */
+	uint32_t version, flags;
+	uint8_t preempted, pad0[3];
+	uint32_t pad[11];
+};
+KVM_ABI_SIZE(struct kvm_steal_time, 64);
+#define KVM_VCPU_PREEMPTED 1u
+
 struct pvclock_vcpu_time_info {
 	uint32_t version, pad0;
 	uint64_t tsc_timestamp, system_time;

@@ -174,6 +174,13 @@ struct kvm_vcpu {
 	struct kvm_vcpu_msrs *msrs;  /* x86/msr.c */
 	struct kvm_tdx_vcpu *tdx;    /* vendor/tdx.h */
 	struct hw_msr_bitmap msr_bitmap; /* x86/msr_filter.c: ctl.msr_bitmap while there is a filter */
+	struct kvm_steal {	     /* x86/steal.c */
+		u64 msr;
+		u64 delay;	     /* what the thread had waited when it was last looked at; ns */
+		u64 looked_at, switches;
+		const char *thread;  /* which one */
+		bool delay_known, preempted;
+	} steal;
 
 	struct kvm_cpuid_entry2 *cpuid; /* x86/cpuid.c */
 	unsigned int cpuid_count;

@@ -45,19 +45,24 @@ enum { CR4_UMIP = 1u << 11, CR4_LA57 = 1u << 12, CR4_FSGSBASE = 1u << 16, CR4_PC
 
 static const struct hw_cpuid signature = { KVM_CPUID_FEATURES, 0x4b4d564b, 0x564b4d56, 0x4d }; /* "KVMKVMKVM" */
 
-static void kvm_leaves(u32 function, struct hw_cpuid *out)
+static u32 pv_features(const struct hw_machine *machine)
+{
+	return PV_FEATURES | (kvm_steal_supported(machine) ? BIT(KVM_FEATURE_STEAL_TIME) : 0);
+}
+
+static void kvm_leaves(const struct hw_machine *machine, u32 function, struct hw_cpuid *out)
 {
 	*out = (struct hw_cpuid){ 0 };
 	if (function == KVM_CPUID_SIGNATURE)
 		*out = signature;
 	else if (function == KVM_CPUID_FEATURES)
-		out->eax = PV_FEATURES;
+		out->eax = pv_features(machine);
 }
 
 void kvm_supported_cpuid(struct hw_machine *machine, u32 function, u32 index, struct hw_cpuid *out)
 {
 	if (function >> 16 == 0x4000) {
-		kvm_leaves(function, out);
+		kvm_leaves(machine, function, out);
 		return;
 	}
 	hw_cpuid(machine, function, index, out);
@@ -237,7 +242,7 @@ bool kvm_guest_has_feature(const struct kvm_vcpu *vcpu, unsigned int feature)
 
 	/* As in Linux, the features are there even if CPUID hides them, unless user space wants them enforced. */
 	if (!vcpu->enforce_pv_features)
-		return PV_FEATURES >> feature & 1;
+		return pv_features(vcpu->kvm->machine) >> feature & 1;
 	return e && e->eax >> feature & 1;
 }
 

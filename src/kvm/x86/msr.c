@@ -233,6 +233,10 @@ int kvm_read_msr(struct kvm_vcpu *vcpu, u32 msr, u64 *data, bool host)
 		*data = *where;
 		return 0;
 	}
+	if (msr == MSR_KVM_STEAL_TIME && (host || kvm_guest_has_feature(vcpu, KVM_FEATURE_STEAL_TIME))) {
+		*data = vcpu->steal.msr;
+		return 0;
+	}
 	if (kvm_lapic_owns_msr(msr))
 		return kvm_lapic_read_msr(vcpu, msr, data, host) ? KVM_MSR_INVALID : 0;
 	if (kvm_clock_owns_msr(msr))
@@ -253,6 +257,8 @@ int kvm_write_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host)
 
 	if (where)
 		return canonical && !is_canonical(vcpu, data) ? KVM_MSR_INVALID : write_processor_msr(vcpu, msr, where, data);
+	if (msr == MSR_KVM_STEAL_TIME && (host || kvm_guest_has_feature(vcpu, KVM_FEATURE_STEAL_TIME)))
+		return kvm_steal_write_msr(vcpu, data);
 	if (kvm_lapic_owns_msr(msr))
 		return kvm_lapic_write_msr(vcpu, msr, data, host) ? KVM_MSR_INVALID : 0;
 	if (kvm_clock_owns_msr(msr))
@@ -297,7 +303,7 @@ int kvm_msr_setup_mce(struct kvm_vcpu *vcpu, u64 mcg_cap) { return kvm_mce_setup
 /* Beside the table and what the processor keeps. */
 static const u32 other_saved_msrs[] = {
 	MSR_IA32_TSC, MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_DEADLINE, MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME,
-	MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
+	MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
 };
 
 struct msr_index_list {

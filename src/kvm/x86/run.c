@@ -90,6 +90,7 @@ static int block(struct kvm_vcpu *vcpu)
 {
 	u64 start = hw_machine_tsc(vcpu->kvm->machine);
 
+	kvm_steal_leave(vcpu);
 	for (;;) {
 		/* Read before looking for work: a wake-up in between changes it. */
 		u32 seen = atomic_load(&vcpu->wake);
@@ -124,6 +125,7 @@ static int prepare_entry(struct kvm_vcpu *vcpu)
 	if (kvm_irq_user_exit(vcpu))
 		return KVM_EXIT_TO_USER;
 	kvm_clock_prepare_entry(vcpu);
+	kvm_steal_enter(vcpu);
 	return KVM_RESUME_GUEST;
 }
 
@@ -384,6 +386,7 @@ int kvm_arch_run(struct kvm_vcpu *vcpu)
 		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved, NULL, sizeof(saved));
 	running = NULL;
 	interrupt_wanted = false;
+	kvm_steal_leave(vcpu);
 	publish_state(vcpu);
 	observe(vcpu->kvm->obs, OBSERVE_KVM_USERSPACE_EXIT, vcpu->index, vcpu->run->exit_reason, result);
 	return result;

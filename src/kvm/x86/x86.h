@@ -121,6 +121,15 @@ void kvm_msr_filter_apply(struct kvm_vcpu *vcpu); /* KVM_REQ_MSR_FILTER */
 #define KVM_PROCESSOR_MSRS 16u
 u32 kvm_processor_msr(unsigned int n);
 
+/* ---------------------------------------------------------------- steal.c */
+
+/* The host's scheduler says how long a thread waited. */
+bool kvm_steal_supported(const struct hw_machine *machine);
+int kvm_steal_write_msr(struct kvm_vcpu *vcpu, u64 data); /* 0 or KVM_MSR_INVALID */
+/* Around what is time on a processor for the guest: each entry; a sleep, and KVM_RUN's return. */
+void kvm_steal_enter(struct kvm_vcpu *vcpu);
+void kvm_steal_leave(struct kvm_vcpu *vcpu);
+
 /* ---------------------------------------------------------------- cpuid.c */
 
 /* What KVM_GET_SUPPORTED_CPUID lists for the platform. */
