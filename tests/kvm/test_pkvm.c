@@ -2,6 +2,9 @@
 /* The pKVM model: what a guest owns is gone from the client, until it is shared in place or the VM ends. */
 #include "pkvm_guest.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 static const struct softcvm_config intel = { .platform = SOFTCVM_PLATFORM_INTEL, .pkvm = true };
 static const struct softcvm_config amd = { .platform = SOFTCVM_PLATFORM_AMD, .pkvm = true };
 
@@ -229,6 +232,44 @@ static void test_ranges(void **state)
 	expect_invariants(&p);
 	pkvm_destroy(&p);
 	munmap(more, 2 * PAGE);
+}
+
+static void *run_thread(void *opaque)
+{
+	struct pkvm_guest *p = opaque;
+
+	return (void *)(long)run(&p->g);
+}
+
+/* A device of the VMM's writes to code in a shared page while it runs: it is the changed code that runs on. */
+static void test_written_code(void **state)
+{
+	/* inc word [0x800]; jmp back */
+	static const unsigned char counting[] = { 0xff, 0x06, 0x00, 0x08, 0xeb, 0xfa };
+	static const unsigned char halt[] = { 0xf4, 0x90 };
+	struct pkvm_guest p = { 0 };
+	struct kvm_sregs sregs;
+	pthread_t thread;
+	void *result;
+
+	pkvm_create_window(&p, &amd);
+	memcpy(p.memory, counting, sizeof(counting));
+	pkvm_load(&p, AT(0));
+	assert_int_equal(pkvm_share(&p, AT(0), PAGE), 0);
+	pkvm_prepare(p.g.vcpu, 0, AT(0), 0, 0, 0);
+	assert_int_equal(softcvm_ioctl(p.g.vcpu, KVM_GET_SREGS, &sregs), 0);
+	sregs.cs.base = AT(0);
+	sregs.cs.selector = AT(0) >> 4;
+	assert_int_equal(softcvm_ioctl(p.g.vcpu, KVM_SET_SREGS, &sregs), 0);
+	pthread_create(&thread, NULL, run_thread, &p);
+	while (!__atomic_load_n(&p.memory[0x800], __ATOMIC_RELAXED))
+		sched_yield();
+	memcpy(p.memory + 4, halt, sizeof(halt));
+	softcvm_memory_written(p.g.vm, p.memory + 4, sizeof(halt));
+	pthread_join(thread, &result);
+	assert_int_equal((long)result, 0);
+	assert_int_equal(p.g.run->exit_reason, KVM_EXIT_HLT);
+	pkvm_destroy(&p);
 }
 
 /* ---------------------------------------------------------------- slots */
@@ -476,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_other_type),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_written_code),
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_shared_file),
 		cmocka_unit_test(test_client_unmaps),

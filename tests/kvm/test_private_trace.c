@@ -2,49 +2,25 @@
 /* What the trace says of private memory: the steps of a decision, levels, warnings, accesses of kvm's own. */
 #include "kvm/kvm.h"
 #include "private_guest.h"
+#include "recorder.h"
 
 #include <stdlib.h>
 
 #define AT   0x40000000ull
 #define MEGA 0x100000ull
 
-/* ---------------------------------------------------------------- a sink that counts and keeps the last of each event */
-
-struct recorder {
-	struct observe_sink sink;
-	struct observer *observer;
-	unsigned int count[OBSERVE_EVENT_COUNT];
-	struct observe_record last[OBSERVE_EVENT_COUNT];
-};
-
-static void record(struct observe_sink *sink, const struct observe_record *rec)
-{
-	struct recorder *r = (struct recorder *)sink;
-
-	r->count[rec->event]++;
-	r->last[rec->event] = *rec;
-}
-
-static void close_sink(struct observe_sink *sink) {}
-
 static void create_traced(struct guest *g, struct recorder *r, enum softcvm_platform platform, unsigned long type)
 {
 	struct softcvm_config config = { .platform = platform, .test_vm_types = true };
-	const struct observe_mask all = observe_mask_all();
 
-	memset(r, 0, sizeof(*r));
-	r->sink.record = record;
-	r->sink.close = close_sink;
-	assert_int_equal(observer_create(&r->observer), 0);
-	observer_attach(r->observer, &r->sink, &all);
-	config.observer = r->observer;
+	recorder_start(r, &config);
 	create_type(g, &config, type);
 }
 
 static void destroy_traced(struct guest *g, struct recorder *r)
 {
 	destroy(g);
-	observer_destroy(r->observer);
+	recorder_stop(r);
 }
 
 static void inject(struct guest *g, uint64_t bits)
