@@ -20,6 +20,10 @@ struct stats {
 	uint64_t faults[SIDES][OBSERVE_RULE_COUNT];
 	uint64_t exits; /* of the processor */
 	uint64_t allocated;
+	struct ownership { /* pKVM, in pages */
+		uint64_t donated, owned, shared, unshared, taken;
+		uint64_t requests; /* to share or to unshare */
+	} pages;
 };
 
 /* ---------------------------------------------------------------- counting, under the observer's lock */
@@ -29,6 +33,36 @@ static void clear(struct stats *s)
 	memset(s->claim, 0, sizeof(s->claim));
 	memset(s->faults, 0, sizeof(s->faults));
 	s->exits = s->allocated = 0;
+	s->pages = (struct ownership){ 0 };
+}
+
+/* As they stand while the guest runs: what is reclaimed when it has ended was its own to the end. */
+static void record_ownership(struct ownership *o, const struct observe_record *rec)
+{
+	uint64_t pages = rec->arg[1] - rec->arg[0];
+
+	if (rec->arg[4])
+		return;
+	switch (rec->arg[2]) {
+	case OBSERVE_PAGE_DONATE:
+		o->donated += pages;
+		o->owned += pages;
+		break;
+	case OBSERVE_PAGE_SHARE:
+		o->requests++;
+		o->shared += pages;
+		o->owned -= pages;
+		break;
+	case OBSERVE_PAGE_UNSHARE:
+		o->requests++;
+		o->unshared += pages;
+		o->owned += pages;
+		break;
+	case OBSERVE_PAGE_FORCE_RECLAIM:
+		o->taken += pages;
+		o->owned -= pages;
+		break;
+	}
 }
 
 static void record(struct observe_sink *sink, const struct observe_record *rec)
@@ -50,6 +84,9 @@ static void record(struct observe_sink *sink, const struct observe_record *rec)
 		if (rec->arg[2] < OBSERVE_RULE_COUNT)
 			s->faults[*claim][rec->arg[2]]++;
 		break;
+	case OBSERVE_KVM_PAGE_OWNERSHIP:
+		record_ownership(&s->pages, rec);
+		break;
 	case OBSERVE_KVM_GMEM_ALLOCATE:
 		s->allocated += rec->arg[2];
 		break;
@@ -65,7 +102,7 @@ int stats_create(struct observer *observer, struct stats **out)
 {
 	static const enum observe_event events[] = {
 		OBSERVE_KVM_CREATE_VM,	OBSERVE_KVM_EXIT,	   OBSERVE_KVM_PAGE_FAULT,
-		OBSERVE_KVM_FAULT_DONE, OBSERVE_KVM_GMEM_ALLOCATE,
+		OBSERVE_KVM_FAULT_DONE, OBSERVE_KVM_GMEM_ALLOCATE, OBSERVE_KVM_PAGE_OWNERSHIP,
 	};
 	struct observe_mask mask = { { 0 } };
 	struct stats *s = calloc(1, sizeof(*s));
@@ -90,14 +127,21 @@ static void print_pages(FILE *file, const char *what, uint64_t pages)
 
 static void print_memory(FILE *file, const struct stats *s, const struct vmm_stats *vmm)
 {
+	/* What the guest of a pKVM VM owns the VMM does not know. */
+	const struct ownership o = s ? s->pages : (struct ownership){ 0 };
+
 	fprintf(file, "\n%-46s %10s %10s\n", "guest memory", "pages", "MiB");
-	print_pages(file, "private", vmm->private_pages);
-	print_pages(file, "shared", vmm->shared_pages);
-	print_pages(file, "converted to private", vmm->made_private);
-	print_pages(file, "converted to shared", vmm->made_shared);
-	if (s)
+	print_pages(file, "private", vmm->private_pages + o.owned);
+	print_pages(file, "shared", vmm->shared_pages - o.owned);
+	print_pages(file, "converted to private", vmm->made_private + o.unshared);
+	print_pages(file, "converted to shared", vmm->made_shared + o.shared);
+	if (o.donated)
+		print_pages(file, "private, given to the guest when first used", o.donated);
+	else if (s)
 		print_pages(file, "private, allocated when first used", s->allocated);
-	fprintf(file, "  %-44s %10" PRIu64 "\n", "requests to convert", vmm->conversions);
+	if (o.taken)
+		print_pages(file, "taken from the guest by force", o.taken);
+	fprintf(file, "  %-44s %10" PRIu64 "\n", "requests to convert", vmm->conversions + o.requests);
 }
 
 /* A fault is of the kind of its access and ends by a rule. */
