@@ -5,7 +5,7 @@ CACHE ?= cache
 PREFIX ?= /usr/local
 SHELL := /bin/bash
 
-.PHONY: all demo check check-selftests soak bench fuzz native-diff guest install clean deps format
+.PHONY: all demo check check-selftests soak bench fuzz native-diff random-test guest install clean deps format
 
 all: deps
 	@scripts/build $(BUILD)
@@ -51,6 +51,12 @@ native-diff:
 	@scripts/install-deps check
 	@scripts/build $(BUILD)
 	@while $(BUILD)/tests/native_diff --count 1000000; do :; done
+
+# Random operations on guest memory, by one thread and by several, without end.
+random-test:
+	@scripts/install-deps check
+	@scripts/build $(BUILD)
+	@$(BUILD)/tests/test_random --forever
 
 install: all
 	meson install -C $(BUILD)
