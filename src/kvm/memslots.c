@@ -151,10 +151,13 @@ static void publish(struct kvm *kvm, unsigned int as_id, struct kvm_memslots *sl
 	struct kvm_memslots *old;
 	u64 generation = kvm->slots.generation;
 
+	generation = last ? (generation & ~KVM_SLOTS_UPDATING) + 1 : generation | KVM_SLOTS_UPDATING;
+	/* What entries have of it comes round: none of the last time may be left. */
+	if (last && !(generation & KVM_MMIO_GENERATION_MASK))
+		kvm_tdp_forget_mmio(kvm);
 	pthread_rwlock_wrlock(&kvm->slots.rwlock);
 	old = kvm->slots.as[as_id];
 	kvm->slots.as[as_id] = slots;
-	generation = last ? (generation & ~KVM_SLOTS_UPDATING) + 1 : generation | KVM_SLOTS_UPDATING;
 	slots->generation = generation;
 	atomic_store_explicit(&kvm->slots.generation, generation, memory_order_release);
 	pthread_rwlock_unlock(&kvm->slots.rwlock);

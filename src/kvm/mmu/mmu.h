@@ -96,7 +96,7 @@ unsigned int kvm_mmu_max_level(struct kvm_vcpu *vcpu, const struct kvm_page_faul
 /* invariants.c: 0, or 1 and which rule is violated where. Takes slots_lock. */
 int kvm_check_invariants(struct kvm *kvm, char *message, size_t size);
 
-/* tdp.c, all under mmu.lock but kvm_tdp_zap*() and kvm_tdp_flush(), which take it. */
+/* tdp.c, all under mmu.lock but kvm_tdp_zap*(), kvm_tdp_flush() and kvm_tdp_forget_mmio(), which take it. */
 int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
 /* fault->slot is NULL: remember that there is nothing, for this generation of the slots. */
 void kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation);
@@ -104,6 +104,8 @@ void kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 g
 unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f);
 /* The entry of the leaf or hole at the frame; false: it is not an MMIO entry. */
 bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation);
+/* Every MMIO entry. */
+void kvm_tdp_forget_mmio(struct kvm *kvm);
 /* Takes write permission from the frames whose bit is set (64 from `base`); kvm_tdp_flush() is the caller's. */
 void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask);
 /* Unmaps [start, end), by the rule `why`; complete only behind kvm_tdp_flush(). */

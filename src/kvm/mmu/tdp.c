@@ -188,6 +188,25 @@ bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation)
 	return true;
 }
 
+static void forget_mmio(struct kvm_mmu *mmu, u64 *table, unsigned int level)
+{
+	for (unsigned int i = 0; i < 512; i++) {
+		u64 e = load_entry(&table[i]);
+
+		if (is_table(mmu, e, level))
+			forget_mmio(mmu, stage2_entry_table(e), level - 1);
+		else if (is_mmio(mmu, e))
+			store_entry(&table[i], 0);
+	}
+}
+
+void kvm_tdp_forget_mmio(struct kvm *kvm)
+{
+	pthread_mutex_lock(&kvm->mmu.lock);
+	forget_mmio(&kvm->mmu, kvm->mmu.s2.root, kvm->mmu.s2.levels);
+	pthread_mutex_unlock(&kvm->mmu.lock);
+}
+
 void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask)
 {
 	if (mask)
