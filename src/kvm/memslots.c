@@ -193,6 +193,9 @@ static int create_slot(struct kvm *kvm, const struct kvm_memslot *new)
 	/* Before it can be found: a guest_memfd's binding has told of it already. */
 	tell(kvm, OBSERVE_SLOT_CREATE, slot, slot->base);
 	publish(kvm, new->as_id, slots, true);
+	/* Where the guest was told that there is nothing it would not ask again. */
+	if (kvm->vendor->mmio_is_ve)
+		zap_slot(kvm, slot, OBSERVE_RULE_ZAP_SLOT_NEW);
 	return 0;
 }
 

@@ -83,6 +83,16 @@ void kvm_warn_once(struct kvm *kvm, enum kvm_warning warning, u64 detail)
 		observe(kvm->obs, OBSERVE_KVM_WARN_ONCE, -1, warning, detail);
 }
 
+void kvm_vm_bugged(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned int i;
+
+	atomic_store(&kvm->dead, true);
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		kvm_vcpu_kick(vcpu);
+}
+
 long kvm_ioctl_create_vm(struct kvm_call *c)
 {
 	const struct kvm_vendor *vendor = kvm_vendor_find(&c->system->config, c->value);

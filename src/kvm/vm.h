@@ -7,6 +7,9 @@
 enum hw_platform kvm_platform(const struct softcvm_config *config);
 int kvm_create_machine(const struct softcvm_config *config, struct hw_machine **out);
 
+/* Something that cannot be happened inside kvm: as KVM_BUG_ON(), KVM_RUN and every further ioctl answer EIO. Any thread. */
+void kvm_vm_bugged(struct kvm *kvm);
+
 /* coalesced.c: writes into registered zones wait in the VM's ring page. */
 struct kvm_coalesced;
 /* The memfd with the ring page. */

@@ -117,17 +117,29 @@ static int handle_mmio_entry(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault
 
 /* ---------------------------------------------------------------- no slot */
 
+/* Without its entry this guest would fault for ever: make room, by what can be mapped again. */
+static void forget_holes(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
+{
+	struct kvm *kvm = vcpu->kvm;
+
+	kvm_tdp_zap_shared(kvm, gfn(0), gfn(kvm->mmu.max_gfn), OBSERVE_RULE_ZAP_HOLES);
+	fault->flush = true;
+}
+
 static int fault_no_slot(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, enum observe_rule rule)
 {
 	u64 generation = kvm_slots_generation(&vcpu->kvm->slots);
 	struct kvm_mmu *mmu = &vcpu->kvm->mmu;
+	bool mapped;
 
 	if (fault->gfn.v >= mmu->max_gfn || generation & KVM_SLOTS_UPDATING)
 		return answer(fault, OBSERVE_RULE_FAULT_MMIO_NOT_CACHED, RET_PF_EMULATE);
 	remember_mmio(vcpu, fault->gfn, generation);
 	pthread_mutex_lock(&mmu->lock);
-	kvm_tdp_map_mmio(vcpu, fault, generation);
+	mapped = kvm_tdp_map_mmio(vcpu, fault, generation);
 	pthread_mutex_unlock(&mmu->lock);
+	if (!mapped && vcpu->kvm->vendor->mmio_is_ve)
+		forget_holes(vcpu, fault);
 	return answer(fault, rule, RET_PF_EMULATE);
 }
 
@@ -211,7 +223,7 @@ static int map_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	int result;
 
 	pthread_mutex_lock(&mmu->lock);
-	mapped = fault->prefetch ? kvm_tdp_mapped_level(vcpu->kvm, fault->gfn) : 0;
+	mapped = fault->prefetch ? kvm_tdp_mapped_level(vcpu->kvm, fault->gfn, fault->is_private) : 0;
 	if (fault_is_stale(vcpu, fault)) {
 		result = answer(fault, OBSERVE_RULE_FAULT_RETRY, RET_PF_RETRY);
 	} else if (mapped) {
@@ -222,6 +234,7 @@ static int map_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 		result = kvm_tdp_map(vcpu, fault);
 		fault->rule = result == RET_PF_FIXED	? OBSERVE_RULE_FAULT_MAPPED :
 			      result == RET_PF_SPURIOUS ? OBSERVE_RULE_FAULT_SPURIOUS :
+			      result == RET_PF_RETRY	? OBSERVE_RULE_FAULT_RETRY :
 							  OBSERVE_RULE_FAULT_NO_TABLE;
 	}
 	pthread_mutex_unlock(&mmu->lock);

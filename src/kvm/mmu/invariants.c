@@ -78,11 +78,18 @@ static void check_mmio(struct check *c, gfn_t f, u64 generation)
 	violated(c, f, current && kvm_find_slot(c->kvm, 0, f), "an MMIO entry of this generation has no slot");
 }
 
+/* The shared tables hold nothing that the mirror's owner maps. */
+static void check_shared_side(struct check *c, gfn_t f)
+{
+	violated(c, f, c->kvm->mmu.mirror && kvm_is_private(c->kvm, f), "a private frame is not mapped in the shared tables");
+}
+
 static void check_entry(void *opaque, gfn_t f, u64 entry, unsigned int level)
 {
 	struct check *c = opaque;
 	u64 generation;
 
+	check_shared_side(c, f);
 	if (!stage2_is_reserved(c->kvm->mmu.s2.format, entry))
 		check_leaf(c, f, entry, level);
 	else if (kvm_tdp_lookup_mmio(c->kvm, f, &generation))
@@ -116,6 +123,18 @@ static void check_ownership(struct check *c)
 						     &(struct visible){ c, slots->slot[i] });
 }
 
+/* What another's tables map for the guest is as true as what ours do. */
+static void check_mirrored(void *opaque, gfn_t f, hpa_t page)
+{
+	const struct kvm_memslot *slot = kvm_find_slot(((struct check *)opaque)->kvm, 0, f);
+	struct check *c = opaque;
+
+	if (violated(c, f, !slot || slot->flags & KVM_MEMSLOT_INVALID, "what is mapped has a slot"))
+		return;
+	if (!violated(c, f, !kvm_is_private(c->kvm, f), "only a private frame is mapped privately"))
+		check_frame(c, slot, f, page, HW_LEVEL_4K);
+}
+
 int kvm_check_invariants(struct kvm *kvm, char *message, size_t size)
 {
 	struct check c = { .kvm = kvm };
@@ -126,6 +145,7 @@ int kvm_check_invariants(struct kvm *kvm, char *message, size_t size)
 	kvm_ownership_lock(kvm);
 	pthread_mutex_lock(&kvm->mmu.lock);
 	kvm_tdp_for_each(kvm, check_entry, &c);
+	kvm_mirror_for_each(kvm, check_mirrored, &c);
 	pthread_mutex_unlock(&kvm->mmu.lock);
 	check_ownership(&c);
 	kvm_ownership_unlock(kvm);

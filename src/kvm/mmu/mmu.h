@@ -18,6 +18,7 @@
 
 #include "hw/addr.h"
 #include "hw/stage2.h"
+#include "kvm/mmu/mirror.h"
 #include "observe/observe.h"
 
 struct kvm;
@@ -27,6 +28,8 @@ struct kvm_memslot;
 struct kvm_mmu {
 	pthread_mutex_t lock;
 	struct stage2 s2;
+	u64 empty;		  /* an entry where nothing is; 0 but for mmio_is_ve, where 0 is an MMIO entry */
+	struct kvm_mirror *mirror; /* NULL: private frames are in s2 like others, or there are none yet */
 	u64 seq;		  /* written under lock, read without it */
 	unsigned int in_progress;
 	u64 range_start, range_end; /* hull of the changes in progress, in frames */
@@ -98,16 +101,18 @@ int kvm_check_invariants(struct kvm *kvm, char *message, size_t size);
 
 /* tdp.c, all under mmu.lock but kvm_tdp_zap*(), kvm_tdp_flush() and kvm_tdp_forget_mmio(), which take it. */
 int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
-/* fault->slot is NULL: remember that there is nothing, for this generation of the slots. */
-void kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation);
+/* fault->slot is NULL: remember that there is nothing, for this generation of the slots. false: there is no room. */
+bool kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation);
 /* The level at which the frame is mapped; 0: it is not. */
-unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f);
+unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f, bool is_private);
 /* The entry of the leaf or hole at the frame; false: it is not an MMIO entry. */
 bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation);
 /* Every MMIO entry. */
 void kvm_tdp_forget_mmio(struct kvm *kvm);
 /* Takes write permission from the frames whose bit is set (64 from `base`); kvm_tdp_flush() is the caller's. */
 void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask);
+/* Unmaps [start, end) but for what the mirror has, by the rule `why`; complete only behind kvm_tdp_flush(). */
+void kvm_tdp_zap_shared(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why);
 /* Unmaps [start, end), by the rule `why`; complete only behind kvm_tdp_flush(). */
 void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why);
 /* Both; complete when it returns. */

@@ -26,7 +26,8 @@ static u64 *alloc_table(struct kvm_mmu *mmu)
 
 	if (!table)
 		return NULL;
-	memset(table, 0, HW_PAGE_SIZE);
+	for (unsigned int i = 0; i < 512; i++)
+		table[i] = mmu->empty;
 	mmu->tables++;
 	return table;
 }
@@ -56,6 +57,7 @@ int kvm_mmu_create(struct kvm *kvm)
 	mmu->s2.format = config->platform == HW_PLATFORM_INTEL ? STAGE2_EPT : STAGE2_NPT;
 	mmu->s2.levels = bits > 48 ? 5 : 4;
 	mmu->max_gfn = (u64)1 << (bits - HW_PAGE_SHIFT);
+	mmu->empty = kvm->vendor->mmio_is_ve ? STAGE2_EPT_SUPPRESS_VE : 0;
 	mmu->s2.root = alloc_table(mmu);
 	return mmu->s2.root ? 0 : -ENOMEM;
 }
@@ -71,6 +73,7 @@ void kvm_mmu_destroy(struct kvm *kvm)
 	free(mmu->dead);
 	free_table(mmu, mmu->s2.root, mmu->s2.levels);
 	mmu->s2.root = NULL;
+	kvm_mirror_destroy(kvm);
 	pthread_mutex_destroy(&mmu->lock);
 }
 
@@ -130,8 +133,11 @@ int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	unsigned int level = fault->goal_level;
 	u64 offset = (fault->gfn.v & ((hw_level_size(level) >> HW_PAGE_SHIFT) - 1)) << HW_PAGE_SHIFT;
 	u64 leaf = stage2_make_leaf(mmu->s2.format, hpa(fault->hpa.v - offset), level, perms);
-	u64 *e = find_entry(mmu, fault->gfn, level, true, &fault->flush);
+	u64 *e;
 
+	if (fault->is_private && mmu->mirror)
+		return kvm_mirror_map(vcpu->kvm, fault->gfn, fault->hpa);
+	e = find_entry(mmu, fault->gfn, level, true, &fault->flush);
 	if (!e)
 		return -ENOMEM;
 	if (*e == leaf)
@@ -149,10 +155,14 @@ int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	return RET_PF_FIXED;
 }
 
-unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f)
+unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f, bool is_private)
 {
 	const struct kvm_mmu *mmu = &kvm->mmu;
 	const u64 *table = mmu->s2.root;
+	hpa_t page;
+
+	if (is_private && mmu->mirror)
+		return kvm_mirror_lookup(kvm, f, &page) ? HW_LEVEL_4K : 0;
 
 	for (unsigned int level = mmu->s2.levels; level >= HW_LEVEL_4K; level--) {
 		u64 e = load_entry(&table[stage2_index(gfn_to_gpa(f), level)]);
@@ -166,16 +176,17 @@ unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f)
 	return 0;
 }
 
-void kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation)
+bool kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation)
 {
 	struct kvm_mmu *mmu = &vcpu->kvm->mmu;
 	u64 *e = find_entry(mmu, fault->gfn, HW_LEVEL_4K, mmu->tables < MAX_TABLES_FOR_MMIO, &fault->flush);
 
 	if (!e)
-		return;
-	store_entry(e, stage2_make_mmio(mmu->s2.format) |
-			       (generation & KVM_MMIO_GENERATION_MASK) << MMIO_GENERATION_SHIFT);
-	observe(vcpu->kvm->obs, OBSERVE_KVM_MMIO_SPTE, vcpu->index, fault->gfn.v, 7);
+		return false;
+	store_entry(e, mmu->empty ? 0 : stage2_make_mmio(mmu->s2.format) |
+						(generation & KVM_MMIO_GENERATION_MASK) << MMIO_GENERATION_SHIFT);
+	observe(vcpu->kvm->obs, OBSERVE_KVM_MMIO_SPTE, vcpu->index, fault->gfn.v, mmu->empty ? 0 : 7);
+	return true;
 }
 
 bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation)
@@ -256,20 +267,20 @@ static void zap_table(struct kvm_mmu *mmu, u64 *table, unsigned int level, u64 f
 	for (; i < 512 && first + i * span < end; i++) {
 		u64 e = load_entry(&table[i]), at = first + i * span;
 
-		if (!e)
+		if (e == mmu->empty)
 			continue;
 		if (!is_table(mmu, e, level)) {
-			store_entry(&table[i], 0);
+			store_entry(&table[i], mmu->empty);
 			continue;
 		}
 		if (start <= at && at + span <= end && bury(mmu, stage2_entry_table(e), level - 1))
-			store_entry(&table[i], 0);
+			store_entry(&table[i], mmu->empty);
 		else
 			zap_table(mmu, stage2_entry_table(e), level - 1, at, start, end);
 	}
 }
 
-void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why)
+void kvm_tdp_zap_shared(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why)
 {
 	struct kvm_mmu *mmu = &kvm->mmu;
 
@@ -278,6 +289,12 @@ void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rul
 	/* Inside, so that a mapping that follows is told behind it. */
 	observe(kvm->obs, OBSERVE_KVM_TDP_ZAP, -1, start.v, end.v, why);
 	pthread_mutex_unlock(&mmu->lock);
+}
+
+void kvm_tdp_zap_leafs(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why)
+{
+	kvm_tdp_zap_shared(kvm, start, end, why);
+	kvm_mirror_zap(kvm, start, end);
 }
 
 void kvm_tdp_zap(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_rule why)

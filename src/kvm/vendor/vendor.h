@@ -59,6 +59,8 @@ struct kvm_vendor {
 	unsigned int (*max_level)(struct kvm *kvm, gfn_t f, bool is_private);
 	/* NULL: private frames are in the same tables as the others. */
 	const struct kvm_private_ops *private_ops;
+	/* Where there is no slot the guest is told (#VE) and asks for the access itself; KVM emulates no instruction. */
+	bool mmio_is_ve;
 
 	/* Local APICs in the kernel with the other controllers in user space, or nothing: KVM_CREATE_IRQCHIP is ENOTTY. */
 	bool only_split_irqchip;

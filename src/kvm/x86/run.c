@@ -97,6 +97,8 @@ static int block(struct kvm_vcpu *vcpu)
 
 		if (atomic_load(&vcpu->interrupted))
 			return interrupted_by_signal(vcpu);
+		if (atomic_load(&vcpu->kvm->dead))
+			return -EIO;
 		if (kvm_vcpu_runnable(vcpu))
 			break;
 		if (!kvm_icount(vcpu->kvm) || !skip_to_next_timer(vcpu->kvm))
@@ -113,6 +115,8 @@ static int block(struct kvm_vcpu *vcpu)
 static int prepare_entry(struct kvm_vcpu *vcpu)
 {
 	hw_cpu_clear_kick(vcpu->cpu);
+	if (atomic_load(&vcpu->kvm->dead))
+		return -EIO;
 	if (kvm_icount(vcpu->kvm))
 		kvm_timers_run(vcpu->kvm, hw_machine_tsc(vcpu->kvm->machine));
 	if (kvm_dirty_ring_exit(vcpu))
