@@ -75,6 +75,7 @@ struct kvm_caps {
 enum kvm_warning {
 	KVM_WARN_SYNTHETIC_BITS,    /* hardware sent bits of an error code that only kvm may set */
 	KVM_WARN_STRAY_ENCRYPTION,  /* hardware claims encryption for a VM type without it */
+	KVM_WARN_UNACCEPTED, /* a TD touched memory that it has not accepted, and cannot be told */
 	KVM_WARN_PRIVATE_MMIO_ENTRY, /* a private access met a cached MMIO entry */
 };
 
@@ -161,6 +162,9 @@ struct kvm_vcpu {
 	u32 mp_state;		     /* KVM_MP_STATE_*; also read by others, __atomic */
 	kvm_completion completion;
 	u64 waiting_rip;	     /* kvm_finish_write(): where the exit was that waits */
+	int (*hypercall_finish)(struct kvm_vcpu *vcpu, u64 result); /* of the hypercall that user space is answering */
+	struct hw_access access;     /* that is being made outside the processor, and what is done with its result */
+	void (*access_finish)(struct kvm_vcpu *vcpu, u64 data);
 	struct hw_event reinject;    /* software interrupt cut short by an exit */
 	bool vectoring;		     /* the last exit cut the delivery of an event short */
 	bool pv_unhalted;	     /* KVM_HC_KICK_CPU ended a halt that is still to come */

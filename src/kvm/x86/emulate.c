@@ -98,24 +98,34 @@ static void trace_access(struct kvm_vcpu *vcpu, const struct hw_access *a, u64 d
 
 static int finish_access(struct kvm_vcpu *vcpu, u64 data)
 {
-	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
-
-	if (!a->write)
-		trace_access(vcpu, a, data);
-	hw_cpu_complete_access(vcpu->cpu, data);
+	if (!vcpu->access.write)
+		trace_access(vcpu, &vcpu->access, data);
+	vcpu->access_finish(vcpu, data);
 	return KVM_RESUME_GUEST;
 }
+
+static void begin_access(struct kvm_vcpu *vcpu, const struct hw_access *a, void (*finish)(struct kvm_vcpu *vcpu, u64 data))
+{
+	vcpu->access = *a;
+	vcpu->access_finish = finish;
+	if (a->write)
+		trace_access(vcpu, a, a->data);
+}
+
+/* The instruction restarts with the result. */
+static void complete_insn(struct kvm_vcpu *vcpu, u64 data) { hw_cpu_complete_access(vcpu->cpu, data); }
 
 static int complete_mmio_read(struct kvm_vcpu *vcpu)
 {
 	u64 data = 0;
 
-	memcpy(&data, vcpu->run->mmio.data, hw_cpu_exit(vcpu->cpu)->access.size);
+	memcpy(&data, vcpu->run->mmio.data, vcpu->access.size);
 	return finish_access(vcpu, data);
 }
 
-static int mmio_to_user(struct kvm_vcpu *vcpu, const struct hw_access *a)
+static int mmio_to_user(struct kvm_vcpu *vcpu)
 {
+	const struct hw_access *a = &vcpu->access;
 	struct kvm_run *run = vcpu->run;
 
 	run->exit_reason = KVM_EXIT_MMIO;
@@ -128,8 +138,9 @@ static int mmio_to_user(struct kvm_vcpu *vcpu, const struct hw_access *a)
 		return KVM_EXIT_TO_USER;
 	}
 	memcpy(run->mmio.data, &a->data, a->size);
-	hw_cpu_complete_access(vcpu->cpu, 0);
-	kvm_finish_write(vcpu);
+	vcpu->access_finish(vcpu, 0);
+	if (hw_cpu_mid_insn(vcpu->cpu))
+		kvm_finish_write(vcpu);
 	return KVM_EXIT_TO_USER;
 }
 
@@ -155,21 +166,23 @@ static bool is_refused(struct kvm_vcpu *vcpu, const struct hw_access *a)
 	return size && !kvm_emulator_knows(vcpu, insn, size);
 }
 
+int kvm_emulate_mmio(struct kvm_vcpu *vcpu, const struct hw_access *a, void (*finish)(struct kvm_vcpu *vcpu, u64 data))
+{
+	u64 data = 0;
+
+	begin_access(vcpu, a, finish);
+	return mmio_in_kernel(vcpu, &vcpu->access, &data) ? finish_access(vcpu, data) : mmio_to_user(vcpu);
+}
+
 int kvm_handle_mmio(struct kvm_vcpu *vcpu)
 {
-	/* A copy: completing an access may change the exit. */
-	const struct hw_access a = hw_cpu_exit(vcpu->cpu)->access;
-	u64 data = 0;
+	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
 
 	if (vcpu->vectoring)
 		return kvm_delivery_failure(vcpu);
-	if (!a.valid || a.fetch || is_refused(vcpu, &a))
+	if (!a->valid || a->fetch || is_refused(vcpu, a))
 		return kvm_emulation_failure(vcpu);
-	if (a.write)
-		trace_access(vcpu, &a, a.data);
-	if (mmio_in_kernel(vcpu, &a, &data))
-		return finish_access(vcpu, data);
-	return mmio_to_user(vcpu, &a);
+	return kvm_emulate_mmio(vcpu, a, complete_insn);
 }
 
 /* ---------------------------------------------------------------- port I/O */
@@ -179,7 +192,7 @@ static u8 *pio_data(struct kvm_vcpu *vcpu) { return (u8 *)vcpu->run + KVM_PIO_PA
 /* Elements of a string that was read at once; otherwise there is one. */
 static int finish_input(struct kvm_vcpu *vcpu, const u8 *elements)
 {
-	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
+	const struct hw_access *a = &vcpu->access;
 	u64 first = 0;
 
 	memcpy(&first, elements, a->size);
@@ -192,11 +205,12 @@ static int finish_input(struct kvm_vcpu *vcpu, const u8 *elements)
 
 static int complete_pio(struct kvm_vcpu *vcpu)
 {
-	return hw_cpu_exit(vcpu->cpu)->access.write ? finish_access(vcpu, 0) : finish_input(vcpu, pio_data(vcpu));
+	return vcpu->access.write ? finish_access(vcpu, 0) : finish_input(vcpu, pio_data(vcpu));
 }
 
-static int pio_to_user(struct kvm_vcpu *vcpu, const struct hw_access *a)
+static int pio_to_user(struct kvm_vcpu *vcpu)
 {
+	const struct hw_access *a = &vcpu->access;
 	struct kvm_run *run = vcpu->run;
 
 	run->exit_reason = KVM_EXIT_IO;
@@ -226,16 +240,21 @@ static bool read_port(struct kvm_vcpu *vcpu, const struct hw_access *a, u8 *elem
 	return true;
 }
 
-int kvm_handle_io(struct kvm_vcpu *vcpu)
+int kvm_emulate_pio(struct kvm_vcpu *vcpu, const struct hw_access *access, void (*finish)(struct kvm_vcpu *vcpu, u64 data))
 {
-	const struct hw_access a = hw_cpu_exit(vcpu->cpu)->access;
+	const struct hw_access *a = &vcpu->access;
 	u8 elements[HW_STRING_SIZE];
 
-	if (!a.valid)
-		return kvm_emulation_failure(vcpu);
-	if (!a.write)
-		return read_port(vcpu, &a, elements) ? finish_input(vcpu, elements) : pio_to_user(vcpu, &a);
-	trace_access(vcpu, &a, a.data);
-	return kvm_io_bus_write(vcpu, &vcpu->kvm->pio_bus, a.addr, a.size, &a.data) ? pio_to_user(vcpu, &a) :
-									      finish_access(vcpu, 0);
+	begin_access(vcpu, access, finish);
+	if (!a->write)
+		return read_port(vcpu, a, elements) ? finish_input(vcpu, elements) : pio_to_user(vcpu);
+	return kvm_io_bus_write(vcpu, &vcpu->kvm->pio_bus, a->addr, a->size, &a->data) ? pio_to_user(vcpu) :
+											  finish_access(vcpu, 0);
+}
+
+int kvm_handle_io(struct kvm_vcpu *vcpu)
+{
+	const struct hw_access *a = &hw_cpu_exit(vcpu->cpu)->access;
+
+	return a->valid ? kvm_emulate_pio(vcpu, a, complete_insn) : kvm_emulation_failure(vcpu);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Exit handlers that both platforms share. */
+#include <errno.h>
 #include <string.h>
 
 #include "kvm/irqchip.h"
@@ -86,14 +87,14 @@ static int complete_rdmsr(struct kvm_vcpu *vcpu)
 
 static int complete_wrmsr(struct kvm_vcpu *vcpu) { return vcpu->run->msr.error ? kvm_handle_gp(vcpu) : skip(vcpu); }
 
-/* To user space if it asked for this reason (api.rst KVM_CAP_X86_USER_SPACE_MSR), else #GP. */
-static int msr_failed(struct kvm_vcpu *vcpu, u32 reason, u32 exit_reason, u32 index, u64 data, kvm_completion completion)
+/* To user space if it asked for this reason (api.rst KVM_CAP_X86_USER_SPACE_MSR), else refused. */
+static int msr_failed(struct kvm_vcpu *vcpu, u32 reason, bool write, u32 index, u64 data, kvm_completion completion)
 {
 	struct kvm_run *run = vcpu->run;
 
 	if (!(vcpu->kvm->caps.user_space_msr & reason))
-		return kvm_handle_gp(vcpu);
-	run->exit_reason = exit_reason;
+		return -EACCES;
+	run->exit_reason = write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR;
 	memset(&run->msr, 0, sizeof(run->msr));
 	run->msr.reason = reason;
 	run->msr.index = index;
@@ -107,19 +108,30 @@ static u32 msr_reason(int error)
 	return error == KVM_MSR_UNKNOWN ? KVM_MSR_EXIT_REASON_UNKNOWN : KVM_MSR_EXIT_REASON_INVAL;
 }
 
+int kvm_emulate_msr(struct kvm_vcpu *vcpu, bool write, u32 index, u64 *data, kvm_completion completion)
+{
+	u64 sent = write ? *data : 0;
+	int error;
+
+	if (!kvm_msr_allowed(vcpu, index, write ? KVM_MSR_FILTER_WRITE : KVM_MSR_FILTER_READ))
+		return msr_failed(vcpu, KVM_MSR_EXIT_REASON_FILTER, write, index, sent, completion);
+	error = write ? kvm_write_msr(vcpu, index, *data, false) : kvm_read_msr(vcpu, index, data, false);
+	observe(vcpu->kvm->obs, OBSERVE_KVM_MSR, vcpu->index, write, index, *data, error);
+	if (error)
+		return msr_failed(vcpu, msr_reason(error), write, index, sent, completion);
+	return KVM_RESUME_GUEST;
+}
+
 int kvm_handle_rdmsr(struct kvm_vcpu *vcpu)
 {
 	struct hw_arch *a = hw_cpu_arch(vcpu->cpu);
-	u32 index = a->gpr[HW_RCX];
 	u64 data = 0;
-	int error;
+	int result = kvm_emulate_msr(vcpu, false, a->gpr[HW_RCX], &data, complete_rdmsr);
 
-	if (!kvm_msr_allowed(vcpu, index, KVM_MSR_FILTER_READ))
-		return msr_failed(vcpu, KVM_MSR_EXIT_REASON_FILTER, KVM_EXIT_X86_RDMSR, index, 0, complete_rdmsr);
-	error = kvm_read_msr(vcpu, index, &data, false);
-	observe(vcpu->kvm->obs, OBSERVE_KVM_MSR, vcpu->index, 0, index, data, error);
-	if (error)
-		return msr_failed(vcpu, msr_reason(error), KVM_EXIT_X86_RDMSR, index, 0, complete_rdmsr);
+	if (result < 0)
+		return kvm_handle_gp(vcpu);
+	if (result == KVM_EXIT_TO_USER)
+		return result;
 	a->gpr[HW_RAX] = (u32)data;
 	a->gpr[HW_RDX] = data >> 32;
 	return skip(vcpu);
@@ -128,17 +140,12 @@ int kvm_handle_rdmsr(struct kvm_vcpu *vcpu)
 int kvm_handle_wrmsr(struct kvm_vcpu *vcpu)
 {
 	struct hw_arch *a = hw_cpu_arch(vcpu->cpu);
-	u32 index = a->gpr[HW_RCX];
 	u64 data = (u32)a->gpr[HW_RAX] | a->gpr[HW_RDX] << 32;
-	int error;
+	int result = kvm_emulate_msr(vcpu, true, a->gpr[HW_RCX], &data, complete_wrmsr);
 
-	if (!kvm_msr_allowed(vcpu, index, KVM_MSR_FILTER_WRITE))
-		return msr_failed(vcpu, KVM_MSR_EXIT_REASON_FILTER, KVM_EXIT_X86_WRMSR, index, data, complete_wrmsr);
-	error = kvm_write_msr(vcpu, index, data, false);
-	observe(vcpu->kvm->obs, OBSERVE_KVM_MSR, vcpu->index, 1, index, data, error);
-	if (error)
-		return msr_failed(vcpu, msr_reason(error), KVM_EXIT_X86_WRMSR, index, data, complete_wrmsr);
-	return skip(vcpu);
+	if (result < 0)
+		return kvm_handle_gp(vcpu);
+	return result == KVM_EXIT_TO_USER ? result : skip(vcpu);
 }
 
 /* SDM 2B XSETBV: CPL 0, XCR0 only, x87 always, AVX needs SSE. */

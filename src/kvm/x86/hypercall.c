@@ -8,15 +8,10 @@
 #include "kvm/x86/lapic.h"
 #include "kvm/x86/x86.h"
 
-struct hypercall {
-	u64 nr, a0, a1, a2, a3;
-	bool long_mode;
-};
-
-static u64 poll_irq(struct kvm_vcpu *vcpu, const struct hypercall *h) { return 0; }
+static u64 poll_irq(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h) { return 0; }
 
 /* A vCPU that waits for a spin lock in HLT goes on. */
-static u64 kick_cpu(struct kvm_vcpu *vcpu, const struct hypercall *h)
+static u64 kick_cpu(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
 {
 	struct kvm_vcpu *target = kvm_vcpu_by_id(vcpu->kvm, h->a1);
 
@@ -30,7 +25,7 @@ static u64 kick_cpu(struct kvm_vcpu *vcpu, const struct hypercall *h)
 }
 
 /* Two bitmaps of APIC ids from a2 on; how many vCPUs got the interrupt. */
-static u64 send_ipi(struct kvm_vcpu *vcpu, const struct hypercall *h)
+static u64 send_ipi(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
 {
 	const u64 map[2] = { h->a0, h->a1 };
 	unsigned int width = h->long_mode ? 64 : 32;
@@ -57,7 +52,7 @@ static u64 send_ipi(struct kvm_vcpu *vcpu, const struct hypercall *h)
 }
 
 /* The caller waits for the vCPU with APIC id a0, which may not be running: let it, or whoever is ready, go first. */
-static u64 sched_yield_to(struct kvm_vcpu *vcpu, const struct hypercall *h)
+static u64 sched_yield_to(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
 {
 	if (!kvm_guest_has_feature(vcpu, KVM_FEATURE_PV_SCHED_YIELD))
 		return -KVM_ENOSYS;
@@ -66,7 +61,7 @@ static u64 sched_yield_to(struct kvm_vcpu *vcpu, const struct hypercall *h)
 }
 
 /* Wall clock and TSC at one moment. Not under virtual time, whose guests must not see the host's clock. */
-static u64 clock_pairing(struct kvm_vcpu *vcpu, const struct hypercall *h)
+static u64 clock_pairing(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
 {
 	struct kvm_clock_pairing pairing = { 0 };
 	struct timespec now;
@@ -81,7 +76,7 @@ static u64 clock_pairing(struct kvm_vcpu *vcpu, const struct hypercall *h)
 }
 
 /* Of pages, in place: docs/pkvm.md. a0: where, a1: bytes. */
-static u64 convert_pages(struct kvm_vcpu *vcpu, const struct hypercall *h,
+static u64 convert_pages(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h,
 			 int (*convert)(struct kvm_vcpu *vcpu, gfn_t start, gfn_t end))
 {
 	if (!convert)
@@ -91,19 +86,19 @@ static u64 convert_pages(struct kvm_vcpu *vcpu, const struct hypercall *h,
 	return convert(vcpu, gpa_to_gfn(gpa(h->a0)), gpa_to_gfn(gpa(h->a0 + h->a1)));
 }
 
-static u64 share_pages(struct kvm_vcpu *vcpu, const struct hypercall *h)
+static u64 share_pages(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
 {
 	return convert_pages(vcpu, h, vcpu->kvm->vendor->share);
 }
 
-static u64 unshare_pages(struct kvm_vcpu *vcpu, const struct hypercall *h)
+static u64 unshare_pages(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
 {
 	return convert_pages(vcpu, h, vcpu->kvm->vendor->unshare);
 }
 
 static const struct {
 	u64 nr;
-	u64 (*call)(struct kvm_vcpu *vcpu, const struct hypercall *h);
+	u64 (*call)(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h);
 } hypercalls[] = {
 	{ KVM_HC_VAPIC_POLL_IRQ, poll_irq },
 	{ KVM_HC_KICK_CPU, kick_cpu },
@@ -125,17 +120,20 @@ static int finish(struct kvm_vcpu *vcpu, u64 result)
 
 /* ---------------------------------------------------------------- KVM_HC_MAP_GPA_RANGE: user space answers */
 
-static int complete_hypercall(struct kvm_vcpu *vcpu) { return finish(vcpu, vcpu->run->hypercall.ret); }
+static int complete_hypercall(struct kvm_vcpu *vcpu)
+{
+	return vcpu->hypercall_finish(vcpu, vcpu->run->hypercall.ret);
+}
 
-static int map_gpa_range(struct kvm_vcpu *vcpu, const struct hypercall *h)
+static int map_gpa_range(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
 {
 	struct kvm_run *run = vcpu->run;
 	u64 frame = h->a0 >> HW_PAGE_SHIFT;
 
 	if (!(vcpu->kvm->caps.exit_hypercall >> KVM_HC_MAP_GPA_RANGE & 1))
-		return finish(vcpu, -KVM_ENOSYS);
+		return h->finish(vcpu, -KVM_ENOSYS);
 	if (h->a0 & ~HW_PAGE_MASK || !h->a1 || frame + h->a1 <= frame)
-		return finish(vcpu, -KVM_EINVAL);
+		return h->finish(vcpu, -KVM_EINVAL);
 	run->exit_reason = KVM_EXIT_HYPERCALL;
 	run->hypercall.nr = KVM_HC_MAP_GPA_RANGE;
 	run->hypercall.args[0] = h->a0;
@@ -144,8 +142,22 @@ static int map_gpa_range(struct kvm_vcpu *vcpu, const struct hypercall *h)
 	if (vcpu->kvm->compat->presets_hypercall_ret)
 		run->hypercall.ret = 0;
 	run->hypercall.flags = h->long_mode ? KVM_EXIT_HYPERCALL_LONG_MODE : 0;
+	vcpu->hypercall_finish = h->finish;
 	vcpu->completion = complete_hypercall;
 	return KVM_EXIT_TO_USER;
+}
+
+int kvm_emulate_hypercall(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
+{
+	observe(vcpu->kvm->obs, OBSERVE_KVM_HYPERCALL, vcpu->index, h->nr, h->a0, h->a1, h->a2, h->a3);
+	if (kvm_cpl(vcpu))
+		return h->finish(vcpu, -KVM_EPERM);
+	if (h->nr == KVM_HC_MAP_GPA_RANGE)
+		return map_gpa_range(vcpu, h);
+	for (unsigned int i = 0; i < sizeof(hypercalls) / sizeof(hypercalls[0]); i++)
+		if (hypercalls[i].nr == h->nr)
+			return h->finish(vcpu, hypercalls[i].call(vcpu, h));
+	return h->finish(vcpu, -KVM_ENOSYS);
 }
 
 int kvm_handle_hypercall(struct kvm_vcpu *vcpu)
@@ -153,18 +165,10 @@ int kvm_handle_hypercall(struct kvm_vcpu *vcpu)
 	const struct hw_arch *a = hw_cpu_arch(vcpu->cpu);
 	bool long_mode = kvm_in_long_mode(vcpu);
 	u64 mask = long_mode ? ~0ull : 0xffffffffull;
-	const struct hypercall h = {
+	const struct kvm_hypercall h = {
 		a->gpr[HW_RAX] & mask, a->gpr[HW_RBX] & mask, a->gpr[HW_RCX] & mask,
-		a->gpr[HW_RDX] & mask, a->gpr[HW_RSI] & mask, long_mode,
+		a->gpr[HW_RDX] & mask, a->gpr[HW_RSI] & mask, long_mode, finish,
 	};
 
-	observe(vcpu->kvm->obs, OBSERVE_KVM_HYPERCALL, vcpu->index, h.nr, h.a0, h.a1, h.a2, h.a3);
-	if (kvm_cpl(vcpu))
-		return finish(vcpu, -KVM_EPERM);
-	if (h.nr == KVM_HC_MAP_GPA_RANGE)
-		return map_gpa_range(vcpu, &h);
-	for (unsigned int i = 0; i < sizeof(hypercalls) / sizeof(hypercalls[0]); i++)
-		if (hypercalls[i].nr == h.nr)
-			return finish(vcpu, hypercalls[i].call(vcpu, &h));
-	return finish(vcpu, -KVM_ENOSYS);
+	return kvm_emulate_hypercall(vcpu, &h);
 }

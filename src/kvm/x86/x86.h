@@ -47,6 +47,11 @@ int kvm_handle_halt(struct kvm_vcpu *vcpu);
 int kvm_handle_cpuid(struct kvm_vcpu *vcpu);
 int kvm_handle_rdmsr(struct kvm_vcpu *vcpu);
 int kvm_handle_wrmsr(struct kvm_vcpu *vcpu);
+/*
+ * An MSR for the guest, by whatever it asked. KVM_RESUME_GUEST: done, KVM_EXIT_TO_USER: user space does it and `completion` finds
+ * its answer in run->msr, < 0: there is none that the guest may access so.
+ */
+int kvm_emulate_msr(struct kvm_vcpu *vcpu, bool write, u32 index, u64 *data, kvm_completion completion);
 int kvm_handle_xsetbv(struct kvm_vcpu *vcpu);
 int kvm_handle_triple_fault(struct kvm_vcpu *vcpu);
 /* payload: the new DR6 bits of #DB, CR2 of #PF */
@@ -69,8 +74,19 @@ int kvm_delivery_failure(struct kvm_vcpu *vcpu);
 /* ---------------------------------------------------------------- hypercall.c, emulate.c */
 
 int kvm_handle_hypercall(struct kvm_vcpu *vcpu);
+struct kvm_hypercall {
+	u64 nr, a0, a1, a2, a3;
+	bool long_mode;
+	/* With the result, at once or when user space has given it. */
+	int (*finish)(struct kvm_vcpu *vcpu, u64 result);
+};
+int kvm_emulate_hypercall(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h);
 int kvm_handle_io(struct kvm_vcpu *vcpu);
-/* The access in hw_exit.access is not memory: buses, then user space. */
+/* An access that is not memory, by whatever the guest asked for it: buses, then user space. `finish` gets the result (0 for a
+ * write). An exit handler's answer. */
+int kvm_emulate_mmio(struct kvm_vcpu *vcpu, const struct hw_access *a, void (*finish)(struct kvm_vcpu *vcpu, u64 data));
+int kvm_emulate_pio(struct kvm_vcpu *vcpu, const struct hw_access *a, void (*finish)(struct kvm_vcpu *vcpu, u64 data));
+/* The access in hw_exit.access. */
 int kvm_handle_mmio(struct kvm_vcpu *vcpu);
 
 /* ---------------------------------------------------------------- inject.c */
@@ -106,6 +122,7 @@ void kvm_debug_leave(struct kvm_vcpu *vcpu);
 /* 0; or KVM_MSR_INVALID (#GP), KVM_MSR_UNKNOWN (#GP, no such MSR). */
 #define KVM_MSR_INVALID (-22)
 #define KVM_MSR_UNKNOWN (-2)
+#define KVM_MSR_COMMON	1 /* of the vendor: not special */
 int kvm_read_msr(struct kvm_vcpu *vcpu, u32 msr, u64 *data, bool host);
 int kvm_write_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host);
 int kvm_msr_create_vcpu(struct kvm_vcpu *vcpu);
