@@ -72,6 +72,8 @@ int softcvm_fallocate(int fd, int mode, off_t offset, off_t length);
 int softcvm_fstat(int fd, struct stat *st);
 /* What readlink() of /proc/self/fd says of the descriptor, as on Linux. 0, -EBADF, -ENAMETOOLONG. */
 int softcvm_fd_name(int fd, char *name, size_t size);
+/* Descriptors of KVM_GET_STATS_FD: pread(). Bytes, or negative errno; -EINVAL for any other descriptor. */
+long softcvm_pread(int fd, void *to, size_t size, off_t offset);
 /* Async-signal-safe: ends the KVM_RUN that the calling thread is in, or its next one, with -EINTR. */
 void softcvm_interrupt(void);
 /* The VMM's own devices wrote guest memory at these host addresses: decoded guest code there is dropped at once.
@@ -85,7 +87,10 @@ int softcvm_check(int vm_fd, char *message, size_t size);
  *
  * After fork() the child's copies of VM, vCPU and device descriptors answer -EIO, as in Linux: a VM belongs to the address
  * space that made it. Closing them there leaves the parent's VM alone. */
-enum softcvm_fd_kind { SOFTCVM_FD_NONE, SOFTCVM_FD_SYSTEM, SOFTCVM_FD_VM, SOFTCVM_FD_VCPU, SOFTCVM_FD_DEVICE, SOFTCVM_FD_GUEST_MEMFD };
+enum softcvm_fd_kind {
+	SOFTCVM_FD_NONE, SOFTCVM_FD_SYSTEM, SOFTCVM_FD_VM, SOFTCVM_FD_VCPU, SOFTCVM_FD_DEVICE, SOFTCVM_FD_GUEST_MEMFD,
+	SOFTCVM_FD_STATS,
+};
 /* NONE: not ours. Async-signal-safe, without a lock or a system call. */
 enum softcvm_fd_kind softcvm_fd_kind(int fd);
 /* The program duplicated one of ours: both stand for the same object from here on. 0 or negative errno. */

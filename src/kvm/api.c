@@ -41,7 +41,7 @@ static const struct request *find_request(enum kvm_fd_kind kind, u32 number)
 /* What Linux answers differs by descriptor: a VM says ENOTTY, as a file without requests does; the others EINVAL. */
 static int unknown_request(enum kvm_fd_kind kind)
 {
-	return kind == KVM_FD_VM || kind == KVM_FD_GUEST_MEMFD ? -ENOTTY : -EINVAL;
+	return kind == KVM_FD_VM || kind == KVM_FD_GUEST_MEMFD || kind == KVM_FD_STATS ? -ENOTTY : -EINVAL;
 }
 
 static long call_handler(const struct request *r, struct kvm_call *c)
@@ -193,6 +193,19 @@ int softcvm_fallocate(int fd, int mode, off_t offset, off_t length)
 		return -EBADF;
 	if (object->kind == KVM_FD_GUEST_MEMFD)
 		result = object->foreign ? -EIO : kvm_gmem_fallocate(object, mode, offset, length);
+	kvm_object_put(object);
+	return result;
+}
+
+long softcvm_pread(int fd, void *to, size_t size, off_t offset)
+{
+	struct kvm_object *object = kvm_fd_get(fd);
+	long result = -EINVAL;
+
+	if (!object)
+		return -EBADF;
+	if (object->kind == KVM_FD_STATS)
+		result = object->foreign ? -EIO : kvm_stats_read(object, to, size, offset);
 	kvm_object_put(object);
 	return result;
 }

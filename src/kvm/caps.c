@@ -138,6 +138,7 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_DISABLE_QUIRKS2, .value = QUIRKS },
 	{ KVM_CAP_VM_TSC_CONTROL, .value = 1 },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, .value = 1 },
+	{ KVM_CAP_BINARY_STATS_FD, .value = 1 },
 	{ KVM_CAP_USER_MEMORY2, .value = 1 },
 	{ KVM_CAP_MEMORY_FAULT_INFO, .value = 1 },
 	{ KVM_CAP_MEMORY_ATTRIBUTES, .ask = memory_attributes },

@@ -12,7 +12,7 @@
 
 #include "softcvm/softcvm.h"
 
-enum kvm_fd_kind { KVM_FD_SYSTEM, KVM_FD_VM, KVM_FD_VCPU, KVM_FD_DEVICE, KVM_FD_GUEST_MEMFD, KVM_FD_KINDS };
+enum kvm_fd_kind { KVM_FD_SYSTEM, KVM_FD_VM, KVM_FD_VCPU, KVM_FD_DEVICE, KVM_FD_GUEST_MEMFD, KVM_FD_STATS, KVM_FD_KINDS };
 
 /* First member of what a descriptor stands for. */
 struct kvm_object {

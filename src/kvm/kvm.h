@@ -36,6 +36,7 @@
 #include "kvm/memory_attributes.h"
 #include "kvm/memslots.h"
 #include "kvm/mmu/mmu.h"
+#include "kvm/stats.h"
 #include "kvm/mmu/ownership.h"
 #include "kvm/vendor/vendor.h"
 
@@ -178,6 +179,7 @@ struct kvm_vcpu {
 	struct kvm_vcpu_msrs *msrs;  /* x86/msr.c */
 	struct kvm_tdx_vcpu *tdx;    /* vendor/tdx.h */
 	struct hw_msr_bitmap msr_bitmap; /* x86/msr_filter.c: ctl.msr_bitmap while there is a filter */
+	struct kvm_vcpu_stats stats;
 	struct kvm_steal {	     /* x86/steal.c */
 		u64 msr;
 		u64 delay;	     /* what the thread had waited when it was last looked at; ns */

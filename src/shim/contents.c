@@ -18,7 +18,36 @@ static bool is_open(int fd) { return __wrap_fcntl(fd, F_GETFD) >= 0; }
 
 /* ---------------------------------------------------------------- read, write */
 
-ssize_t read(int fd, void *to, size_t size) { return shim_is_ours(fd) ? shim_failed(EINVAL) : __wrap_read(fd, to, size); }
+static bool is_stats(int fd) { return is_kind(fd, SOFTCVM_FD_STATS); }
+
+/* Figures of a VM or vCPU are the one thing that can be read. */
+static ssize_t read_stats(int fd, void *to, size_t size, off_t offset)
+{
+	ssize_t n;
+
+	shim_enter();
+	n = softcvm_pread(fd, to, size, offset);
+	shim_leave();
+	return n < 0 ? shim_failed(-n) : n;
+}
+
+/* The position is that of the carrier, which duplicates share. */
+static ssize_t read_stats_on(int fd, void *to, size_t size)
+{
+	off_t at = __wrap_lseek(fd, 0, SEEK_CUR);
+	ssize_t n = read_stats(fd, to, size, at);
+
+	if (n > 0)
+		__wrap_lseek(fd, at + n, SEEK_SET);
+	return n;
+}
+
+ssize_t read(int fd, void *to, size_t size)
+{
+	if (is_stats(fd))
+		return read_stats_on(fd, to, size);
+	return shim_is_ours(fd) ? shim_failed(EINVAL) : __wrap_read(fd, to, size);
+}
 
 ssize_t write(int fd, const void *from, size_t size)
 {
@@ -42,6 +71,8 @@ ssize_t pread(int fd, void *to, size_t size, off_t offset)
 {
 	if (!shim_is_ours(fd))
 		return __wrap_pread(fd, to, size, offset);
+	if (is_stats(fd) && offset >= 0)
+		return read_stats(fd, to, size, offset);
 	return offset < 0 ? shim_failed(EINVAL) : no_position(fd);
 }
 
@@ -81,13 +112,15 @@ ssize_t pwritev2(int fd, const struct iovec *vector, int count, off_t offset, in
 	return offset < 0 ? shim_failed(EINVAL) : no_position(fd);
 }
 
-/* The system, VMs and vCPUs accept every move and stay at 0. */
+/* The system, VMs and vCPUs accept every move and stay at 0, figures stay where they were read up to. */
 off_t lseek(int fd, off_t offset, int whence)
 {
 	if (!shim_is_ours(fd))
 		return __wrap_lseek(fd, offset, whence);
 	if (is_gmem(fd) || is_kind(fd, SOFTCVM_FD_DEVICE))
 		return shim_failed(ESPIPE);
+	if (is_stats(fd))
+		return __wrap_lseek(fd, 0, SEEK_CUR);
 	return whence < SEEK_SET || whence > SEEK_HOLE ? shim_failed(EINVAL) : 0;
 }
 

@@ -12,6 +12,7 @@ static const struct {
 	int platform; /* enum hw_platform, or ANY */
 	const char *path, *text;
 } parameters[] = {
+	{ ANY, "/sys/module/kvm/parameters/eager_page_split", "N\n" },
 	{ ANY, "/sys/module/kvm/parameters/enable_pmu", "N\n" },
 	{ ANY, "/sys/module/kvm/parameters/force_emulation_prefix", "0\n" },
 	{ ANY, "/sys/module/kvm/parameters/halt_poll_ns", "0\n" },

@@ -333,6 +333,17 @@ static int fault_reserved(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	return answer(fault, OBSERVE_RULE_FAULT_MMIO_PRIVATE, -EFAULT);
 }
 
+static void count_fault(struct kvm_vcpu_stats *stats, int result)
+{
+	kvm_count(&stats->pf_taken);
+	if (result == RET_PF_FIXED)
+		kvm_count(&stats->pf_fixed);
+	else if (result == RET_PF_EMULATE)
+		kvm_count(&stats->pf_emulate);
+	else if (result == RET_PF_SPURIOUS)
+		kvm_count(&stats->pf_spurious);
+}
+
 int kvm_handle_page_fault(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 {
 	error_code = check_hardware_code(vcpu->kvm, error_code);
@@ -357,8 +368,10 @@ int kvm_handle_page_fault(struct kvm_vcpu *vcpu, gpa_t addr, u64 error_code)
 	if (fault.rsvd)
 		result = fault_reserved(vcpu, &fault);
 	if (result == RET_PF_INVALID)
-		return fault_full_path(vcpu, &fault);
-	observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_DONE, vcpu->index, fault.gfn.v, result, fault.rule);
+		result = fault_full_path(vcpu, &fault);
+	else
+		observe(vcpu->kvm->obs, OBSERVE_KVM_FAULT_DONE, vcpu->index, fault.gfn.v, result, fault.rule);
+	count_fault(&vcpu->stats, result);
 	return result;
 }
 

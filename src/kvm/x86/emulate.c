@@ -61,6 +61,7 @@ int kvm_emulation_failure(struct kvm_vcpu *vcpu)
 {
 	bool instead = vcpu->kvm->caps.exit_on_emulation_failure;
 
+	kvm_count(&vcpu->stats.insn_emulation_fail);
 	if (!instead)
 		kvm_inject_ud(vcpu);
 	if (!instead && kvm_cpl(vcpu))
@@ -128,6 +129,7 @@ static int mmio_to_user(struct kvm_vcpu *vcpu)
 	const struct hw_access *a = &vcpu->access;
 	struct kvm_run *run = vcpu->run;
 
+	kvm_count(&vcpu->stats.mmio_exits);
 	run->exit_reason = KVM_EXIT_MMIO;
 	run->mmio.phys_addr = a->addr;
 	run->mmio.len = a->size;
@@ -245,6 +247,7 @@ int kvm_emulate_pio(struct kvm_vcpu *vcpu, const struct hw_access *access, void 
 	const struct hw_access *a = &vcpu->access;
 	u8 elements[HW_STRING_SIZE];
 
+	kvm_count(&vcpu->stats.io_exits);
 	begin_access(vcpu, access, finish);
 	if (!a->write)
 		return read_port(vcpu, a, elements) ? finish_input(vcpu, elements) : pio_to_user(vcpu);

@@ -18,6 +18,7 @@ int kvm_handle_nop(struct kvm_vcpu *vcpu) { return skip(vcpu); }
 
 int kvm_handle_window(struct kvm_vcpu *vcpu)
 {
+	kvm_count(&vcpu->stats.irq_window_exits);
 	kvm_make_request(vcpu, KVM_REQ_EVENT);
 	return KVM_RESUME_GUEST;
 }
@@ -48,6 +49,7 @@ int kvm_handle_mwait(struct kvm_vcpu *vcpu)
 
 int kvm_handle_halt(struct kvm_vcpu *vcpu)
 {
+	kvm_count(&vcpu->stats.halt_exits);
 	skip(vcpu);
 	if (!kvm_lapic_in_kernel(vcpu->kvm)) {
 		vcpu->run->exit_reason = KVM_EXIT_HLT;

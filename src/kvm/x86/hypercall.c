@@ -149,6 +149,7 @@ static int map_gpa_range(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
 
 int kvm_emulate_hypercall(struct kvm_vcpu *vcpu, const struct kvm_hypercall *h)
 {
+	kvm_count(&vcpu->stats.hypercalls);
 	observe(vcpu->kvm->obs, OBSERVE_KVM_HYPERCALL, vcpu->index, h->nr, h->a0, h->a1, h->a2, h->a3);
 	if (kvm_cpl(vcpu))
 		return h->finish(vcpu, -KVM_EPERM);

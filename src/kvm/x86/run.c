@@ -74,6 +74,7 @@ static bool skip_to_next_timer(struct kvm *kvm)
 
 static int interrupted_by_signal(struct kvm_vcpu *vcpu)
 {
+	kvm_count(&vcpu->stats.signal_exits);
 	vcpu->run->exit_reason = KVM_EXIT_INTR;
 	return -EINTR;
 }
@@ -105,6 +106,7 @@ static int block(struct kvm_vcpu *vcpu)
 			kvm_vcpu_sleep(vcpu, seen);
 	}
 	observe(vcpu->kvm->obs, OBSERVE_KVM_VCPU_WAKEUP, vcpu->index, hw_machine_tsc(vcpu->kvm->machine) - start);
+	kvm_count(&vcpu->stats.halt_wakeup);
 	end_halt(vcpu);
 	return KVM_RESUME_GUEST;
 }
@@ -147,6 +149,7 @@ static int handle_exit(struct kvm_vcpu *vcpu)
 	const struct hw_exit *exit = hw_cpu_exit(vcpu->cpu);
 
 	vcpu->vectoring = false;
+	kvm_count(&vcpu->stats.exits);
 	if (exit->host_fault)
 		return -EFAULT;
 	return kvm_is_intel(vcpu->kvm) ? kvm_vmx_handle_exit(vcpu) : kvm_svm_handle_exit(vcpu);
@@ -267,6 +270,7 @@ static int run_loop(struct kvm_vcpu *vcpu)
 		if (result != KVM_RESUME_GUEST)
 			break;
 		if (kvm_irq_user_wants_window(vcpu) && kvm_irq_ready_for_user_injection(vcpu)) {
+			kvm_count(&vcpu->stats.request_irq_exits);
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return KVM_EXIT_TO_USER;
 		}
