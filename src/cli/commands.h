@@ -6,6 +6,8 @@ int cmd_run(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
+int cmd_map(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* doctor --decisions */

@@ -38,6 +38,8 @@ static const struct command {
 	{ "exec", "run a program that was written for /dev/kvm", cmd_exec },
 	{ "measure", "predict a confidential guest's measurement", cmd_measure },
 	{ "verify", "check a report or quote of a trust domain", cmd_verify },
+	{ "explain", "tell the story of an address, from a trace", cmd_explain },
+	{ "map", "print what a guest's memory is, live or from a trace", cmd_map },
 	{ "doctor", "say what this host offers and what is not modelled", cmd_doctor },
 	{ "version", "print the version", cmd_version },
 	{ "help", "list the commands", cmd_help },
