@@ -327,9 +327,18 @@ void hw_cpu_check_code(struct hw_cpu *cpu);
 /* Our own devices wrote guest memory at these host addresses (virtio): decoded code there is dropped. Any thread. */
 void hw_vm_memory_written(struct hw_vm *vm, hpa_t start, u64 size);
 
-/* Guest virtual to physical by the vCPU's current paging (KVM_TRANSLATE, debugger); no fault is raised, no A/D bit
- * set. false: not mapped. Only while the vCPU is outside hw_cpu_run(). */
-bool hw_cpu_translate(struct hw_cpu *cpu, gva_t va, gpa_t *out, bool *writable, bool *user);
+/* Guest virtual to physical by the vCPU's current paging; no fault is raised, no A/D bit set. false: not mapped, or its
+ * tables cannot be read. The caller reads them, since they are not for everyone what they are for the guest. Only while
+ * the vCPU is outside hw_cpu_run(). */
+struct hw_table_reader {
+	int (*read)(void *opaque, gpa_t at, void *entry, unsigned int size); /* 0 or an error */
+	void *opaque;
+};
+struct hw_translation {
+	gpa_t gpa;
+	bool writable, user;
+};
+bool hw_cpu_translate(struct hw_cpu *cpu, gva_t va, const struct hw_table_reader *reader, struct hw_translation *out);
 
 /* ---------------------------------------------------------------- host memory */
 

@@ -298,11 +298,10 @@ long kvm_ioctl_set_mp_state(struct kvm_call *c)
 long kvm_ioctl_translate(struct kvm_call *c)
 {
 	struct kvm_translation *tr = c->arg;
-	bool writable = false, user = false;
-	gpa_t at = gpa(~0ull);
+	struct hw_translation found;
 
-	tr->valid = hw_cpu_translate(c->vcpu->cpu, gva(tr->linear_address), &at, &writable, &user);
-	tr->physical_address = tr->valid ? at.v : ~0ull;
+	tr->valid = kvm_translate(c->vcpu, gva(tr->linear_address), &found);
+	tr->physical_address = tr->valid ? found.gpa.v : ~0ull;
 	tr->writeable = 1; /* Linux does not look */
 	tr->usermode = 0;
 	return 0;

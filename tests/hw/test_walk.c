@@ -217,21 +217,32 @@ static void test_claim_bit(void **state)
 	fixture_close(f);
 }
 
+static int read_ram(void *opaque, gpa_t at, void *entry, unsigned int size)
+{
+	u64 value = ram_get(opaque, at.v, size);
+
+	memcpy(entry, &value, size);
+	return 0;
+}
+
+static int read_nothing(void *opaque, gpa_t at, void *entry, unsigned int size) { return -1; }
+
 static void test_translate(void **state)
 {
 	static const struct walk_case t = { "", LONG4, PATH4(P | U), .leaf = 1 };
 	struct fixture *f = fixture_open(HW_PLATFORM_INTEL);
-	bool writable, user;
-	gpa_t out;
+	const struct hw_table_reader reader = { read_ram, f }, broken = { read_nothing, f };
+	struct hw_translation out;
 
 	set_up(f, &t);
-	assert_true(hw_cpu_translate(f->cpu, gva(linear(&t)), &out, &writable, &user));
-	assert_int_equal(out.v, PAGE | OFFSET);
-	assert_false(writable);
-	assert_true(user);
+	assert_true(hw_cpu_translate(f->cpu, gva(linear(&t)), &reader, &out));
+	assert_int_equal(out.gpa.v, PAGE | OFFSET);
+	assert_false(out.writable);
+	assert_true(out.user);
 	assert_int_equal(ram_get(f, TABLE(1) + 8, 8) & A, 0);
-	assert_false(hw_cpu_translate(f->cpu, gva(0), &out, &writable, &user));
-	assert_false(hw_cpu_translate(f->cpu, gva(1ull << 63), &out, &writable, &user));
+	assert_false(hw_cpu_translate(f->cpu, gva(0), &reader, &out));
+	assert_false(hw_cpu_translate(f->cpu, gva(1ull << 63), &reader, &out));
+	assert_false(hw_cpu_translate(f->cpu, gva(linear(&t)), &broken, &out));
 	fixture_close(f);
 }
 

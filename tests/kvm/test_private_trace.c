@@ -205,6 +205,23 @@ static void load_pdptrs(struct guest *g, uint64_t cr3)
 	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_SREGS, &before), 0);
 }
 
+/* Of an address in the first 4M, by 32-bit paging with its directory at `gpa`. */
+static bool translate(struct guest *g, uint64_t gpa)
+{
+	struct kvm_translation tr = { .linear_address = 0x1000 };
+	struct kvm_sregs sregs, before;
+
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_GET_SREGS, &before), 0);
+	sregs = before;
+	sregs.cr0 |= 0x80000001;
+	sregs.cr4 |= 0x10;
+	sregs.cr3 = gpa;
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_SREGS, &sregs), 0);
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_TRANSLATE, &tr), 0);
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_SREGS, &before), 0);
+	return tr.valid;
+}
+
 /* KVM_HC_CLOCK_PAIRING to `gpa`; what the guest is told. */
 static int pair_clocks(struct guest *g, uint64_t gpa)
 {
@@ -266,10 +283,14 @@ static void test_host_accesses(void **state)
 	assert_int_equal(pair_clocks(&g, WINDOW + 3 * PAGE), 0);
 	expect_host(&r, 9, 1, WINDOW + 3 * PAGE, sizeof(struct kvm_clock_pairing));
 	assert_int_not_equal(memory[3 * PAGE], 0);
+	/* A page directory of the client's, which is not the guest's. */
+	memcpy(memory + 2 * PAGE, &(uint32_t){ 0x83 }, 4);
+	assert_true(translate(&g, WINDOW + 2 * PAGE));
+	expect_host(&r, 10, 0, WINDOW + 2 * PAGE, 4);
 	/* The guest sees none of it. */
 	for (unsigned int i = 0; i < 4; i++)
 		assert_int_equal(guest_load(&g, WINDOW + i * PAGE), 0);
-	assert_int_equal(r.count[OBSERVE_KVM_HOST_ACCESS], 9);
+	assert_int_equal(r.count[OBSERVE_KVM_HOST_ACCESS], 10);
 	softcvm_close(fd);
 	destroy_traced(&g, &r);
 	munmap(memory, 4 * PAGE);
@@ -291,6 +312,7 @@ static void test_host_accesses_without_memory(void **state)
 	assert_int_equal(guest_load(&g, WINDOW + PAGE), 0);
 	load_pdptrs(&g, WINDOW + 2 * PAGE);
 	assert_int_equal(pair_clocks(&g, WINDOW + 3 * PAGE), -EFAULT);
+	assert_false(translate(&g, WINDOW + 2 * PAGE));
 	for (unsigned int i = 0; i < 4; i++)
 		assert_int_equal(guest_load(&g, WINDOW + i * PAGE), 0);
 	softcvm_close(fd);

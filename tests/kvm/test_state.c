@@ -329,12 +329,27 @@ static void test_events(void **state)
 static void test_translate(void **state)
 {
 	struct kvm_translation tr = { .linear_address = 0x1234 };
+	struct kvm_sregs sregs;
 	struct guest g;
 
 	create(&g, SOFTCVM_PLATFORM_INTEL, halt, sizeof(halt));
 	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_TRANSLATE, &tr), 0);
 	assert_int_equal(tr.valid, 1);
 	assert_int_equal(tr.physical_address, 0x1234);
+	/* With paging, before the guest has run: KVM reads the tables where the client has them. */
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_GET_SREGS, &sregs), 0);
+	sregs.cr0 |= 0x80000001;
+	sregs.cr3 = 0x2000;
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_SREGS, &sregs), 0);
+	((uint32_t *)(g.ram + 0x2000))[1] = 0x3000 | 1;
+	((uint32_t *)(g.ram + 0x3000))[2] = 0x5000 | 1;
+	tr = (struct kvm_translation){ .linear_address = 0x00402345 };
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_TRANSLATE, &tr), 0);
+	assert_int_equal(tr.valid, 1);
+	assert_int_equal(tr.physical_address, 0x5345);
+	tr = (struct kvm_translation){ .linear_address = 0x00403345 };
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_TRANSLATE, &tr), 0);
+	assert_int_equal(tr.valid, 0);
 	destroy(&g);
 }
 

@@ -4,6 +4,8 @@
  */
 #include "hw/cpu/walk.h"
 
+#include <errno.h>
+
 _Static_assert(CLAIM_NONE == (int)OBSERVE_CLAIM_NONE && CLAIM_SHARED == (int)OBSERVE_CLAIM_SHARED &&
 		       CLAIM_PRIVATE == (int)OBSERVE_CLAIM_PRIVATE,
 	       "claims print as names");
@@ -106,7 +108,7 @@ int access_guest_walk(struct hw_cpu *c, struct access *a)
 		return EXEC_OK;
 	}
 	do {
-		walk_tables(c, a->lin, &p, false, &w);
+		walk_tables(c, a->lin, &p, NULL, &w);
 		if (w.status == WALK_STOPPED)
 			return w.result;
 		if (w.status == WALK_OK && a->acc & ACC_FETCH && w.address & p.shared_bit)
@@ -158,7 +160,7 @@ int access_stage2(struct hw_cpu *c, struct access *a)
 /* ---------------------------------------------------------------- from outside */
 
 /* The claim bit is still in w->address. */
-static bool translate_quietly(struct hw_cpu *c, u64 lin, struct walk *w)
+static bool translate(struct hw_cpu *c, u64 lin, const struct hw_table_reader *reader, struct walk *w)
 {
 	struct walk_params p;
 
@@ -169,28 +171,37 @@ static bool translate_quietly(struct hw_cpu *c, u64 lin, struct walk *w)
 	}
 	if (p.mode == PAGING_LONG && !cpu_canonical(c, lin))
 		return false;
-	walk_tables(c, lin, &p, true, w);
+	walk_tables(c, lin, &p, reader, w);
 	return w->status == WALK_OK;
 }
 
-bool hw_cpu_translate(struct hw_cpu *c, gva_t va, gpa_t *out, bool *writable, bool *user)
+bool hw_cpu_translate(struct hw_cpu *c, gva_t va, const struct hw_table_reader *reader, struct hw_translation *out)
 {
 	struct walk w;
 
-	if (!translate_quietly(c, va.v, &w))
+	if (!translate(c, va.v, reader, &w))
 		return false;
-	*out = gpa(w.address & ~c->ctl.claim_bit);
-	*writable = w.writable;
-	*user = w.user;
+	*out = (struct hw_translation){gpa(w.address & ~c->ctl.claim_bit), w.writable, w.user};
 	return true;
+}
+
+/* What the guest sees. Outside hw_cpu_run() nobody waits for this vCPU to forget a translation: none may be remembered. */
+static int read_by_stage2(void *opaque, gpa_t at, void *entry, unsigned int size)
+{
+	struct hw_cpu *c = opaque;
+	struct stage2_walk s2;
+
+	stage2_walk(cpu_stage2(c, table_claim(c)), at, STAGE2_R, &s2);
+	return s2.result == STAGE2_OK ? hw_copy_from_host(entry, s2.hpa, size) : -EFAULT;
 }
 
 bool cpu_debug_translate(struct hw_cpu *c, u64 lin, hpa_t *host)
 {
+	const struct hw_table_reader reader = {read_by_stage2, c};
 	struct stage2_walk s2;
 	struct walk w;
 
-	if (!translate_quietly(c, lin, &w))
+	if (!translate(c, lin, &reader, &w))
 		return false;
 	stage2_walk(cpu_stage2(c, cpu_claim_of(c, w.address)), gpa(w.address & ~c->ctl.claim_bit), STAGE2_R, &s2);
 	*host = s2.hpa;

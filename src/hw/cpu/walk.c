@@ -114,12 +114,6 @@ static u64 page_address(const struct walk_params *p, u64 lin, u64 entry, unsigne
 
 /* ---------------------------------------------------------------- memory */
 
-/* Of the paging structures themselves. */
-static enum hw_claim table_claim(const struct hw_cpu *c)
-{
-	return c->ctl.s2_private ? CLAIM_PRIVATE : CLAIM_NONE;
-}
-
 /* An access to the tables goes through stage 2 like any other (SDM 3C 28.3.2). */
 static int table_access(struct hw_cpu *c, u64 lin, gpa_t where, unsigned int size, bool write, hpa_t *host)
 {
@@ -138,18 +132,8 @@ static int table_access(struct hw_cpu *c, u64 lin, gpa_t where, unsigned int siz
 	return cpu_exit_stage2(c, &a);
 }
 
-static int read_entry(struct hw_cpu *c, u64 lin, struct walk *w, struct walk_step *s, bool quiet)
+static int read_entry(struct hw_cpu *c, u64 lin, struct walk *w, struct walk_step *s)
 {
-	if (quiet) {
-		/* Outside hw_cpu_run() nobody waits for this vCPU to forget a translation: none may be remembered. */
-		struct stage2_walk s2;
-
-		stage2_walk(cpu_stage2(c, table_claim(c)), s->gpa, STAGE2_R, &s2);
-		if (s2.result != STAGE2_OK || hw_load_host(s2.hpa, w->entry_size, &s->entry))
-			return EXEC_EXIT;
-		return EXEC_OK;
-	}
-
 	int r = table_access(c, lin, s->gpa, w->entry_size, false, &s->hpa);
 
 	if (r)
@@ -198,7 +182,13 @@ static bool start_at_last(const struct hw_cpu *c, u64 lin, struct walk *w)
 	return true;
 }
 
-void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool quiet, struct walk *w)
+static int read_entry_from_outside(const struct hw_table_reader *reader, struct walk *w, struct walk_step *s)
+{
+	s->entry = 0;
+	return reader->read(reader->opaque, s->gpa, &s->entry, w->entry_size) ? EXEC_EXIT : EXEC_OK;
+}
+
+void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, const struct hw_table_reader *reader, struct walk *w)
 {
 	unsigned int level = p->levels;
 	u64 table, e;
@@ -210,7 +200,7 @@ void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool qu
 	w->shift = p->mode == PAGING_32BIT ? 22 : 21;
 	w->writable = w->user = true;
 	w->nx = false;
-	if (!quiet && start_at_last(c, lin, w)) {
+	if (!reader && start_at_last(c, lin, w)) {
 		level = HW_LEVEL_4K;
 		table = w->last.table;
 	} else if (root_reserved(c, p)) {
@@ -229,7 +219,7 @@ void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool qu
 			w->last = (struct tlb_table_entry){lin >> w->shift << w->shift, table, w->writable, w->user,
 							   w->nx};
 		s->gpa = gpa(table + (u64)table_index(p, lin, level) * w->entry_size);
-		w->result = read_entry(c, lin, w, s, quiet);
+		w->result = reader ? read_entry_from_outside(reader, w, s) : read_entry(c, lin, w, s);
 		if (w->result) {
 			w->status = WALK_STOPPED;
 			return;

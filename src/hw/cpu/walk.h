@@ -29,7 +29,7 @@ enum walk_status {
 	WALK_OK,
 	WALK_NOT_PRESENT,
 	WALK_RESERVED,
-	WALK_STOPPED, /* the tables themselves cannot be read: result is EXEC_EXIT, or nothing if quiet */
+	WALK_STOPPED, /* the tables themselves cannot be read: result is EXEC_EXIT, or nothing with a reader */
 };
 
 struct walk {
@@ -56,8 +56,13 @@ static inline struct observer *cpu_observer(const struct hw_cpu *c)
 {
 	return hw_machine_config(c->machine)->obs;
 }
-/* quiet: neither exits nor events, for the debugger and for reading ahead of execution. */
-void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, bool quiet, struct walk *w);
+/* Of the paging structures themselves. */
+static inline enum hw_claim table_claim(const struct hw_cpu *c)
+{
+	return c->ctl.s2_private ? CLAIM_PRIVATE : CLAIM_NONE;
+}
+/* With a reader: neither exits nor events. Without one the tables are read as the processor reads them. */
+void walk_tables(struct hw_cpu *c, u64 lin, const struct walk_params *p, const struct hw_table_reader *reader, struct walk *w);
 /*
  * Accessed flags of the whole path, and the dirty flag of the page. EXEC_OK, EXEC_EXIT, or EXEC_AGAIN: another
  * processor changed an entry meanwhile, walk again.

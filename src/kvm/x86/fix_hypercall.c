@@ -25,11 +25,9 @@ static u64 insn_address(const struct kvm_vcpu *vcpu, unsigned int n)
 static bool fetch(struct kvm_vcpu *vcpu, u8 *insn)
 {
 	for (unsigned int n = 0; n < HYPERCALL_SIZE; n++) {
-		bool writable, user;
-		gpa_t at;
+		struct hw_translation at;
 
-		if (!hw_cpu_translate(vcpu->cpu, gva(insn_address(vcpu, n)), &at, &writable, &user) ||
-		    kvm_read_guest(vcpu->kvm, at, &insn[n], 1))
+		if (!kvm_translate(vcpu, gva(insn_address(vcpu, n)), &at) || kvm_read_guest(vcpu->kvm, at.gpa, &insn[n], 1))
 			return false;
 	}
 	return true;
@@ -49,19 +47,18 @@ static int inject_write_fault(struct kvm_vcpu *vcpu, u64 address, bool present)
 static int patch(struct kvm_vcpu *vcpu, const u8 *insn)
 {
 	bool write_protect = hw_cpu_arch(vcpu->cpu)->cr0 & CR0_WP, user_mode = kvm_cpl(vcpu) == 3;
-	gpa_t at[HYPERCALL_SIZE];
+	struct hw_translation at[HYPERCALL_SIZE];
 
 	for (unsigned int n = 0; n < HYPERCALL_SIZE; n++) {
 		u64 address = insn_address(vcpu, n);
-		bool writable, user;
 
-		if (!hw_cpu_translate(vcpu->cpu, gva(address), &at[n], &writable, &user))
+		if (!kvm_translate(vcpu, gva(address), &at[n]))
 			return inject_write_fault(vcpu, address, false);
-		if ((!writable && (write_protect || user_mode)) || (!user && user_mode))
+		if ((!at[n].writable && (write_protect || user_mode)) || (!at[n].user && user_mode))
 			return inject_write_fault(vcpu, address, true);
 	}
 	for (unsigned int n = 0; n < HYPERCALL_SIZE; n++)
-		if (kvm_write_guest(vcpu->kvm, at[n], &insn[n], 1))
+		if (kvm_write_guest(vcpu->kvm, at[n].gpa, &insn[n], 1))
 			return kvm_handle_ud(vcpu);
 	return KVM_RESUME_GUEST;
 }

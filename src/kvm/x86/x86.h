@@ -41,6 +41,9 @@ int kvm_svm_handle_exit(struct kvm_vcpu *vcpu);
 /* A halted or parked vCPU can go on. */
 bool kvm_vcpu_runnable(struct kvm_vcpu *vcpu);
 
+/* translate.c: false: not mapped, or kvm cannot read the tables. Outside the guest. */
+bool kvm_translate(struct kvm_vcpu *vcpu, gva_t address, struct hw_translation *out);
+
 /* ---------------------------------------------------------------- handle.c */
 
 int kvm_handle_halt(struct kvm_vcpu *vcpu);
