@@ -56,6 +56,8 @@ u32 hw_cpuid_max(const struct hw_machine *m, u32 range);
  * the instruction count of the vCPU. ctl.tsc_* apply on top for the guest. Any thread. */
 #define HW_TSC_KHZ 1000000u
 u64 hw_machine_tsc(const struct hw_machine *m);
+/* What RDTSC outside of guests, one for all machines of the process, was ahead by: CLOCK_MONOTONIC when the machine was made. icount: 0. */
+u64 hw_machine_tsc_base(const struct hw_machine *m);
 /* icount only: virtual time jumps forward (a halted vCPU waits for a timer). */
 void hw_machine_advance_tsc(struct hw_machine *m, u64 to);
 

@@ -53,6 +53,11 @@ u64 hw_machine_tsc(const struct hw_machine *m)
 	return monotonic_ns() - m->start_ns;
 }
 
+u64 hw_machine_tsc_base(const struct hw_machine *m)
+{
+	return m->config.icount ? 0 : m->start_ns;
+}
+
 void hw_machine_advance_tsc(struct hw_machine *m, u64 to)
 {
 	u64 now = hw_machine_tsc(m);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The program's own CPUID instructions. KVM's clients ask the processor that they run on, which must be the platform's: they
- * refuse to start without VMX or SVM, and copy its vendor and address width into the guest. In the text of a program that
- * mentions /dev/kvm each CPUID becomes UD2, of the same length, and is answered on SIGILL.
+ * The program's own CPUID and RDTSC instructions. KVM's clients ask the processor that they run on, which must be the platform's:
+ * they refuse to start without VMX or SVM, copy its vendor and address width into the guest, and give the guest a TSC that differs
+ * from the host's by what they say. In the text of a program that mentions /dev/kvm each CPUID and RDTSC becomes UD2, of the same
+ * length, and is answered on SIGILL.
  */
 #include <Zydis/Zydis.h>
 #include <cpuid.h>
@@ -20,10 +21,25 @@
 #define LEAF81_ECX_SVM	 (1u << 2)
 #define TOPOLOGY_EBX	 0xffff0000u /* leaf 1: initial APIC id, number of logical processors */
 
-static const uint8_t cpuid_bytes[2] = { 0x0f, 0xa2 }, ud2_bytes[2] = { 0x0f, 0x0b };
+#define INSN_SIZE 2
+
+static const uint8_t ud2_bytes[INSN_SIZE] = { 0x0f, 0x0b };
+
+static const struct replaced {
+	uint8_t bytes[INSN_SIZE];
+	ZydisMnemonic mnemonic;
+} replaced[] = {
+	{ { 0x0f, 0xa2 }, ZYDIS_MNEMONIC_CPUID },
+	{ { 0x0f, 0x31 }, ZYDIS_MNEMONIC_RDTSC },
+};
+
+struct site {
+	uintptr_t at;
+	ZydisMnemonic was;
+};
 
 static struct {
-	uintptr_t *site; /* ascending */
+	struct site *site; /* ascending */
 	size_t count;
 	struct hw_machine *machine;
 } patched;
@@ -71,25 +87,43 @@ static struct hw_cpuid answer(uint32_t leaf, uint32_t subleaf)
 
 static int compare_sites(const void *a, const void *b)
 {
-	const uintptr_t *x = a, *y = b;
+	const struct site *x = a, *y = b;
 
-	return *x < *y ? -1 : *x > *y;
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void do_cpuid(greg_t *r)
+{
+	struct hw_cpuid out = answer((uint32_t)r[REG_RAX], (uint32_t)r[REG_RCX]);
+
+	r[REG_RAX] = out.eax;
+	r[REG_RBX] = out.ebx;
+	r[REG_RCX] = out.ecx;
+	r[REG_RDX] = out.edx;
+}
+
+/* The host's TSC, of which those of the guests are offsets. */
+static void do_rdtsc(greg_t *r)
+{
+	uint64_t tsc = hw_machine_tsc(patched.machine) + hw_machine_tsc_base(patched.machine);
+
+	r[REG_RAX] = (uint32_t)tsc;
+	r[REG_RDX] = tsc >> 32;
 }
 
 bool shim_cpuid_emulate(ucontext_t *context)
 {
 	greg_t *r = context->uc_mcontext.gregs;
-	uintptr_t at = r[REG_RIP];
-	struct hw_cpuid out;
+	const struct site key = { .at = r[REG_RIP] }, *site;
 
-	if (!patched.count || !bsearch(&at, patched.site, patched.count, sizeof(at), compare_sites))
+	site = patched.count ? bsearch(&key, patched.site, patched.count, sizeof(key), compare_sites) : NULL;
+	if (!site)
 		return false;
-	out = answer((uint32_t)r[REG_RAX], (uint32_t)r[REG_RCX]);
-	r[REG_RAX] = out.eax;
-	r[REG_RBX] = out.ebx;
-	r[REG_RCX] = out.ecx;
-	r[REG_RDX] = out.edx;
-	r[REG_RIP] += sizeof(cpuid_bytes);
+	if (site->was == ZYDIS_MNEMONIC_CPUID)
+		do_cpuid(r);
+	else
+		do_rdtsc(r);
+	r[REG_RIP] += INSN_SIZE;
 	return true;
 }
 
@@ -159,20 +193,36 @@ static int first_object(struct dl_phdr_info *info, size_t size, void *out)
 /* ---------------------------------------------------------------- patching */
 
 /* The two bytes may lie inside another instruction: a linear decode from the start of .text tells. */
-static bool add_site(uintptr_t at)
+static bool add_site(uintptr_t at, ZydisMnemonic was)
 {
-	uintptr_t *site = realloc(patched.site, (patched.count + 1) * sizeof(*site));
+	struct site *site = realloc(patched.site, (patched.count + 1) * sizeof(*site));
 
 	if (!site)
 		return false;
 	patched.site = site;
-	site[patched.count++] = at;
+	site[patched.count++] = (struct site){ at, was };
 	return true;
+}
+
+static const struct replaced *replaced_at(const uint8_t *at)
+{
+	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++)
+		if (!memcmp(at, replaced[i].bytes, INSN_SIZE))
+			return &replaced[i];
+	return NULL;
 }
 
 static const uint8_t *next_candidate(const struct text *t, size_t from)
 {
-	return memmem(t->start + from, t->size - from, cpuid_bytes, sizeof(cpuid_bytes));
+	const uint8_t *end = t->start + t->size, *at = t->start + from;
+
+	/* All of them begin with 0f. */
+	while (at < end && (at = memchr(at, 0x0f, end - at)) && at + INSN_SIZE <= end) {
+		if (replaced_at(at))
+			return at;
+		at++;
+	}
+	return NULL;
 }
 
 static bool collect_sites(const struct text *t)
@@ -187,7 +237,8 @@ static bool collect_sites(const struct text *t)
 	while (candidate) { /* what follows the last one need not be decoded */
 		if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(&decoder, NULL, t->start + at, t->size - at, &insn)))
 			insn.length = 1;
-		else if (t->start + at == candidate && insn.mnemonic == ZYDIS_MNEMONIC_CPUID && !add_site((uintptr_t)candidate))
+		else if (t->start + at == candidate && insn.mnemonic == replaced_at(candidate)->mnemonic &&
+			 !add_site((uintptr_t)candidate, insn.mnemonic))
 			return false;
 		at += insn.length;
 		if (t->start + at > candidate)
@@ -204,7 +255,7 @@ static bool write_sites(const struct text *t)
 	if (mprotect((void *)start, length, PROT_READ | PROT_WRITE | PROT_EXEC))
 		return false;
 	for (size_t i = 0; i < patched.count; i++)
-		memcpy((void *)patched.site[i], ud2_bytes, sizeof(ud2_bytes));
+		memcpy((void *)patched.site[i].at, ud2_bytes, sizeof(ud2_bytes));
 	return !mprotect((void *)start, length, PROT_READ | PROT_EXEC);
 }
 
@@ -220,7 +271,7 @@ static void patch(const struct text *t)
 	}
 	shim_take_illegal();
 	if (!write_sites(t))
-		fprintf(stderr, "softcvm: CPUID instructions of the program cannot be replaced: %s\n", strerror(errno));
+		fprintf(stderr, "softcvm: CPUID and RDTSC instructions of the program cannot be replaced: %s\n", strerror(errno));
 }
 
 /* Before the program runs, so with one thread. */

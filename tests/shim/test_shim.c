@@ -525,6 +525,63 @@ static void test_parameters(void **state)
 	assert_int_equal(errno, ENOENT);
 }
 
+static uint64_t own_tsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return low | (uint64_t)high << 32;
+}
+
+/* A guest's TSC is as far from the host's, which this program's RDTSC reads, as KVM_VCPU_TSC_OFFSET says. */
+static void test_tsc(void **state)
+{
+	static const uint8_t code[] = { 0x0f, 0x31, 0xf4 }; /* rdtsc; hlt */
+	uint64_t offset = (uint64_t)1 << 50, before, guest;
+	const struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&offset };
+	struct kvm_clock_data clock;
+	struct kvm_regs regs;
+
+	client_create(&client, code, sizeof(code));
+	before = own_tsc();
+	assert_int_equal(ioctl(client.vm, KVM_GET_CLOCK, &clock), 0);
+	assert_true(before <= clock.host_tsc && clock.host_tsc <= own_tsc());
+	assert_int_equal(ioctl(client.vcpu, KVM_SET_DEVICE_ATTR, &attr), 0);
+	before = own_tsc();
+	assert_int_equal(ioctl(client.vcpu, KVM_RUN, 0), 0);
+	assert_int_equal(ioctl(client.vcpu, KVM_GET_REGS, &regs), 0);
+	guest = regs.rax | regs.rdx << 32;
+	assert_true(before + offset <= guest && guest <= own_tsc() + offset);
+	offset = 0;
+	assert_int_equal(ioctl(client.vcpu, KVM_GET_DEVICE_ATTR, &attr), 0);
+	assert_int_equal(offset, (uint64_t)1 << 50);
+	client_destroy(&client);
+}
+
+/* Figures have a position, which duplicates share, and contents. */
+static void test_stats(void **state)
+{
+	struct kvm_stats_header header, again;
+	char id[64] = "";
+	int fd, other;
+
+	client_create(&client, hello, sizeof(hello));
+	fd = ioctl(client.vcpu, KVM_GET_STATS_FD, 0);
+	assert_true(fd >= 0);
+	other = dup(fd);
+	assert_int_equal(read(fd, &header, sizeof(header)), sizeof(header));
+	assert_true(header.name_size <= sizeof(id));
+	assert_int_equal(read(other, id, header.name_size), header.name_size);
+	assert_memory_equal(id, "kvm-", 4);
+	assert_int_equal(pread(other, &again, sizeof(again), 0), sizeof(again));
+	assert_memory_equal(&again, &header, sizeof(header));
+	assert_int_equal(write(fd, id, 1), -1);
+	close(other);
+	close(fd);
+	client_destroy(&client);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -538,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_guest_owned_memory),
 		cmocka_unit_test(test_signal_mask_without_handler),
 		cmocka_unit_test(test_fork),	   cmocka_unit_test(test_parameters),
+		cmocka_unit_test(test_tsc),	   cmocka_unit_test(test_stats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

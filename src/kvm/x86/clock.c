@@ -159,15 +159,22 @@ static void write_tsc_adjust(struct kvm_vcpu *vcpu, u64 value, bool host)
 	vcpu->clock->tsc_adjust = value;
 }
 
+/* User space means the host's TSC, which is the same for every VM; the processor the machine's time, which begins with the VM. */
+static u64 machine_ahead(const struct kvm_vcpu *vcpu)
+{
+	return scale(hw_cpu_ctl(vcpu->cpu), hw_machine_tsc_base(vcpu->kvm->machine));
+}
+
 u64 kvm_vcpu_get_tsc_offset(const struct kvm_vcpu *vcpu)
 {
-	return hw_cpu_ctl(vcpu->cpu)->tsc_offset;
+	return hw_cpu_ctl(vcpu->cpu)->tsc_offset - machine_ahead(vcpu);
 }
 
 void kvm_vcpu_set_tsc_offset(struct kvm_vcpu *vcpu, u64 offset)
 {
 	struct kvm_clock *clock = vcpu->kvm->clock;
 
+	offset += machine_ahead(vcpu);
 	pthread_mutex_lock(&clock->lock);
 	clock->tsc_written = true;
 	clock->tsc_offset = offset;
@@ -353,7 +360,7 @@ int kvm_vm_ioctl_get_clock(struct kvm *kvm, struct kvm_clock_data *data)
 	pthread_mutex_unlock(&kvm->clock->lock);
 	data->flags = KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC;
 	data->realtime = real_now(kvm);
-	data->host_tsc = now;
+	data->host_tsc = now + hw_machine_tsc_base(kvm->machine);
 	return 0;
 }
 
