@@ -122,6 +122,8 @@ bool kvm_lapic_accept_events(struct kvm_vcpu *vcpu);
 bool kvm_cpu_has_interrupt(struct kvm_vcpu *vcpu); /* whatever RFLAGS.IF says */
 bool kvm_interrupt_allowed(struct kvm_vcpu *vcpu);
 bool kvm_cpu_has_nmi(struct kvm_vcpu *vcpu);
+/* Own thread: no NMI is pending any more; was there one? */
+bool kvm_irq_take_nmi(struct kvm_vcpu *vcpu);
 bool kvm_irq_has_events(struct kvm_vcpu *vcpu); /* INIT or SIPI */
 /* User space may use KVM_INTERRUPT now (run->ready_for_interrupt_injection; KVM_EXIT_IRQ_WINDOW_OPEN). */
 bool kvm_irq_ready_for_user_injection(struct kvm_vcpu *vcpu);

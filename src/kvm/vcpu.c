@@ -264,6 +264,11 @@ long kvm_ioctl_get_tsc_khz(struct kvm_call *c) { return kvm_vcpu_ioctl_get_tsc_k
 long kvm_ioctl_kvmclock_ctrl(struct kvm_call *c) { return kvm_vcpu_ioctl_kvmclock_ctrl(c->vcpu); }
 long kvm_ioctl_setup_mce(struct kvm_call *c) { return kvm_msr_setup_mce(c->vcpu, *(const u64 *)c->arg); }
 
+long kvm_ioctl_vcpu_memory_encrypt_op(struct kvm_call *c)
+{
+	return c->kvm->vendor->vcpu_command ? c->kvm->vendor->vcpu_command(c) : -EINVAL;
+}
+
 long kvm_ioctl_get_mp_state(struct kvm_call *c)
 {
 	struct kvm_mp_state *state = c->arg;

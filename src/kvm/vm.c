@@ -271,5 +271,10 @@ long kvm_ioctl_vm_set_tsc_khz(struct kvm_call *c)
 
 long kvm_ioctl_vm_get_tsc_khz(struct kvm_call *c) { return kvm_vm_ioctl_get_tsc_khz(c->kvm); }
 
+long kvm_ioctl_memory_encrypt_op(struct kvm_call *c)
+{
+	return c->kvm->vendor->vm_command ? c->kvm->vendor->vm_command(c) : -ENOTTY;
+}
+
 /* VFIO and the like do not exist here. */
 long kvm_ioctl_create_device(struct kvm_call *c) { return -ENODEV; }

@@ -11,6 +11,7 @@
 
 struct kvm_mirror {
 	unsigned int levels;
+	gfn_t end;
 	u64 *root;
 	pthread_mutex_t zap_lock; /* outside mmu.lock: who blocks pages also removes them */
 };
@@ -41,13 +42,14 @@ static void free_table(u64 *table, unsigned int level)
 	free(table);
 }
 
-int kvm_mirror_create(struct kvm *kvm, unsigned int levels)
+int kvm_mirror_create(struct kvm *kvm, unsigned int levels, gfn_t end)
 {
 	struct kvm_mirror *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return -ENOMEM;
 	m->levels = levels;
+	m->end = end;
 	m->root = alloc_table();
 	if (!m->root) {
 		free(m);
@@ -98,6 +100,11 @@ static u64 *find_entry(struct kvm *kvm, gfn_t f, bool create, int *error)
 	const struct kvm_mirror *m = mirror_of(kvm);
 	u64 *table = m->root;
 
+	if (f.v >= m->end.v) {
+		if (create)
+			*error = -EFAULT;
+		return NULL;
+	}
 	for (unsigned int level = m->levels; level > HW_LEVEL_4K; level--) {
 		u64 *e = &table[stage2_index(gfn_to_gpa(f), level)];
 

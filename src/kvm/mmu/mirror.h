@@ -12,12 +12,12 @@
 struct kvm;
 struct kvm_mirror;
 
-/* Once, before anything private is mapped; `levels` as of a stage 2. 0 or -ENOMEM. */
-int kvm_mirror_create(struct kvm *kvm, unsigned int levels);
+/* Once, before anything private is mapped; `levels` as of a stage 2, frames below `end` can be private. 0 or -ENOMEM. */
+int kvm_mirror_create(struct kvm *kvm, unsigned int levels, gfn_t end);
 /* The owner of the tables has let go of every page. */
 void kvm_mirror_destroy(struct kvm *kvm);
 
-/* Under mmu.lock. RET_PF_FIXED, SPURIOUS, RETRY, or -errno. */
+/* Under mmu.lock. RET_PF_FIXED, SPURIOUS, RETRY, or -errno (-EFAULT: the frame cannot be private). */
 int kvm_mirror_map(struct kvm *kvm, gfn_t f, hpa_t page);
 /* Under mmu.lock: is the frame mapped, and from where? */
 bool kvm_mirror_lookup(struct kvm *kvm, gfn_t f, hpa_t *page);

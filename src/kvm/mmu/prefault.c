@@ -83,8 +83,11 @@ static int step(struct prefault *p)
 	u64 size, pages;
 	int error;
 
-	if (!p->vcpu->kvm->pre_fault_allowed)
+	if (!__atomic_load_n(&p->vcpu->kvm->pre_fault_allowed, __ATOMIC_ACQUIRE))
 		return -EOPNOTSUPP;
+	/* One address for each frame: not the one with the shared bit. */
+	if (gfn_to_gpa(p->at).v & p->vcpu->kvm->gpa_alias)
+		return -EINVAL;
 	error = map_one(p, &level);
 	if (error) {
 		observe(p->vcpu->kvm->obs, OBSERVE_KVM_PRE_FAULT_STEP, p->vcpu->index, p->at.v, 0, level, error);

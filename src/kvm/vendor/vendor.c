@@ -6,6 +6,7 @@
 static const struct kvm_vendor *const vendors[] = {
 	&kvm_vendor_plain,
 	&kvm_vendor_sw_protected,
+	&kvm_vendor_tdx,
 	&kvm_vendor_test_claim,
 	&kvm_vendor_pkvm,
 };

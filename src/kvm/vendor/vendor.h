@@ -89,8 +89,9 @@ struct kvm_vendor {
 	/* May be NULL: the processor tells. Would an interrupt be delivered, does one wait in the processor's APIC? */
 	bool (*interrupt_allowed)(struct kvm_vcpu *vcpu);
 	bool (*has_interrupt)(struct kvm_vcpu *vcpu);
-	/* May be NULL: all. Is there this MSR for the guest and KVM_GET_MSRS, KVM_SET_MSRS? */
-	bool (*has_msr)(const struct kvm_vcpu *vcpu, u32 msr, bool write);
+	/* May be NULL. Before KVM looks for an MSR for the guest or user space: KVM_MSR_COMMON to go on, 0 if *data is the answer, or
+	 * an error of x86.h. */
+	int (*msr)(struct kvm_vcpu *vcpu, u32 msr, bool write, u64 *data);
 
 	/* Capabilities of KVM that the type does not have; ends with 0. NULL: none. */
 	const u32 *hidden_caps;
@@ -112,6 +113,7 @@ struct kvm_vendor {
 
 extern const struct kvm_vendor kvm_vendor_plain;
 extern const struct kvm_vendor kvm_vendor_sw_protected;
+extern const struct kvm_vendor kvm_vendor_tdx;
 extern const struct kvm_vendor kvm_vendor_test_claim;
 extern const struct kvm_vendor kvm_vendor_pkvm;
 

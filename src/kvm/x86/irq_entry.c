@@ -98,6 +98,12 @@ bool kvm_cpu_has_nmi(struct kvm_vcpu *vcpu)
 	return vcpu->lapic->nmi_injected || atomic_load(&vcpu->lapic->nmi_pending);
 }
 
+bool kvm_irq_take_nmi(struct kvm_vcpu *vcpu)
+{
+	return atomic_load_explicit(&vcpu->lapic->nmi_pending, memory_order_relaxed) &&
+	       atomic_exchange(&vcpu->lapic->nmi_pending, 0);
+}
+
 bool kvm_irq_has_events(struct kvm_vcpu *vcpu)
 {
 	return atomic_load(&vcpu->lapic->pending_events);

@@ -227,8 +227,10 @@ int kvm_read_msr(struct kvm_vcpu *vcpu, u32 msr, u64 *data, bool host)
 {
 	bool canonical;
 	const u64 *where = processor_msr(vcpu, msr, &canonical);
-	int line;
+	int line, special = vcpu->kvm->vendor->msr ? vcpu->kvm->vendor->msr(vcpu, msr, false, data) : KVM_MSR_COMMON;
 
+	if (special != KVM_MSR_COMMON)
+		return special;
 	if (where) {
 		*data = *where;
 		return 0;
@@ -253,8 +255,10 @@ int kvm_write_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host)
 {
 	bool canonical;
 	u64 *where = processor_msr(vcpu, msr, &canonical);
-	int line;
+	int line, special = vcpu->kvm->vendor->msr ? vcpu->kvm->vendor->msr(vcpu, msr, true, &data) : KVM_MSR_COMMON;
 
+	if (special != KVM_MSR_COMMON)
+		return special;
 	if (where)
 		return canonical && !is_canonical(vcpu, data) ? KVM_MSR_INVALID : write_processor_msr(vcpu, msr, where, data);
 	if (msr == MSR_KVM_STEAL_TIME && (host || kvm_guest_has_feature(vcpu, KVM_FEATURE_STEAL_TIME)))

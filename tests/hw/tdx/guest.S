@@ -57,8 +57,16 @@ next:
 	xor	%eax, %eax
 	mov	$0xffcc, %ecx
 	xor	%r10d, %r10d
+#ifdef ASK_BY_PORT			/* KVM passes this one on: a byte to port 0x80 + index */
+	mov	$30, %r11d
+	mov	$1, %r12d
+	mov	$1, %r13d
+	lea	0x80(%rsi), %r14
+	xor	%r15d, %r15d
+#else
 	mov	$1, %r11d
 	mov	%rsi, %r12
+#endif
 	push	%rsi
 	.byte	0x66, 0x0f, 0x01, 0xcc	/* TDCALL: TDG.VP.VMCALL */
 	pop	%rsi
