@@ -37,6 +37,8 @@ static struct {
 	struct hw_donation *first;
 } all = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+static const u8 zeroes[HW_PAGE_SIZE];
+
 static u64 bytes(u64 pages) { return pages << HW_PAGE_SHIFT; }
 static u8 *client_page(const struct hw_donation *d, u64 page) { return hpa_to_ptr(hpa(d->address + bytes(page))); }
 hpa_t hw_donation_frame(const struct hw_donation *d, u64 page) { return ptr_to_hpa(d->frames + bytes(page)); }
@@ -172,13 +174,19 @@ static int map_frames(struct hw_donation *d)
 
 	if (fd < 0)
 		return -ENOMEM;
+	/* A client that locks all memory it will have (mlockall) does not mean this: it would all be allocated at once. */
 	if (!ftruncate(fd, bytes(d->pages)) && !fstat(fd, &st))
-		map = mmap(place(d->address), bytes(d->pages), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+		map = mmap(place(d->address), bytes(d->pages), PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	close(fd);
 	if (map == MAP_FAILED)
 		return -ENOMEM;
-	madvise(map, bytes(d->pages), MADV_DONTDUMP);
 	d->frames = map;
+	munlock(map, bytes(d->pages));
+	madvise(map, bytes(d->pages), MADV_DONTDUMP);
+	if (mprotect(map, bytes(d->pages), PROT_READ | PROT_WRITE)) {
+		munmap(map, bytes(d->pages));
+		return -ENOMEM;
+	}
 	d->dev = st.st_dev;
 	d->ino = st.st_ino;
 	return 0;
@@ -277,7 +285,6 @@ static int probe(const struct hw_donation *d, u64 page)
 /* Nothing is allocated for what is zero, as frames are from the beginning. */
 static int copy_in(struct hw_donation *d, u64 page, u64 count)
 {
-	static const u8 zeroes[HW_PAGE_SIZE];
 	u8 copy[HW_PAGE_SIZE];
 
 	for (u64 i = page; i < page + count; i++) {
@@ -291,9 +298,11 @@ static int copy_in(struct hw_donation *d, u64 page, u64 count)
 
 static void clear(struct hw_donation *d, u64 page, u64 count)
 {
-	/* Gives the memory back, too. Not where the client has locked all of its memory. */
-	if (madvise(d->frames + bytes(page), bytes(count), MADV_REMOVE))
-		memset(d->frames + bytes(page), 0, bytes(count));
+	/* Gives the memory back, too. Not where the client has locked all that it has. */
+	if (!madvise(d->frames + bytes(page), bytes(count), MADV_REMOVE))
+		return;
+	for (u64 i = page; i < page + count; i++)
+		hw_copy_to_host(hw_donation_frame(d, i), zeroes, sizeof(zeroes));
 }
 
 /* A second mapping of the frames where the client has its pages: what mremap() of no bytes of a shared one makes (mremap(2)). */
