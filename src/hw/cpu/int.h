@@ -91,6 +91,8 @@ INT_FUNCTION(sign_to_dx);
 INT_FUNCTION(xlat);
 INT_FUNCTION(lahf);
 INT_FUNCTION(sahf);
+INT_FUNCTION(movdiri);
+INT_FUNCTION(movdir64b);
 INT_FUNCTION(carry);
 INT_FUNCTION(direction);
 INT_FUNCTION(nop);

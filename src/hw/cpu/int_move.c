@@ -149,6 +149,28 @@ int int_lahf(struct hw_cpu *c, const struct insn *i)
 	return EXEC_OK;
 }
 
+/* Direct stores: caches are coherent here, so they are stores. */
+int int_movdiri(struct hw_cpu *c, const struct insn *i)
+{
+	return insn_write(c, i, 0, gpr_get(c, i->op[1].reg, i->op[0].size));
+}
+
+/* SDM 2B MOVDIR64B: the destination is ES:reg, of the address size. */
+int int_movdir64b(struct hw_cpu *c, const struct insn *i)
+{
+	u64 to, from;
+	u8 line[64];
+	int r = cpu_linear(c, HW_ES, gpr_get(c, i->op[0].reg, i->addrsize), sizeof(line), ACC_WRITE, &to);
+
+	if (!r && to & (sizeof(line) - 1))
+		r = cpu_gp(c, 0);
+	if (!r)
+		r = insn_mem(c, i, sizeof(line), ACC_READ, &from);
+	if (!r)
+		r = cpu_read(c, from, line, sizeof(line));
+	return r ? r : cpu_write(c, to, line, sizeof(line));
+}
+
 int int_sahf(struct hw_cpu *c, const struct insn *i)
 {
 	u32 ah = c->arch.gpr[HW_RAX] >> 8 & 0xd5;

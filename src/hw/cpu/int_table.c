@@ -64,6 +64,8 @@ static const struct insn_desc descs[] = {
 	PLAIN(MOVSXD, int_movsx),
 	PLAIN(LEA, int_lea),
 	ROW(MOVBE, MOVBE, 0, int_movbe),
+	ROW(MOVDIRI, MOVDIRI, 0, int_movdiri),
+	ROW(MOVDIR64B, MOVDIR64B, 0, int_movdir64b),
 	PLAIN(BSWAP, int_bswap),
 	CONDITIONS(ROW_SET) CONDITIONS(ROW_CMOV) PLAIN(CBW, int_convert_accumulator),
 	PLAIN(CWDE, int_convert_accumulator),

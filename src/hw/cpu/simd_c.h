@@ -30,6 +30,9 @@ int simd_pextr(struct hw_cpu *c, const struct insn *i);
 unsigned int simd_lane_size(u16 mnemonic); /* of PEXTRx, PINSRx, EXTRACTPS and their VEX forms */
 int simd_pinsr(struct hw_cpu *c, const struct insn *i);
 
+/* simd_sha.c */
+int simd_sha(struct hw_cpu *c, const struct insn *i);
+
 /* simd_convert.c */
 int simd_cvt_from_mmx(struct hw_cpu *c, const struct insn *i);
 int simd_cvt_to_mmx(struct hw_cpu *c, const struct insn *i);

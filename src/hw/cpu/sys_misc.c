@@ -369,6 +369,7 @@ static const struct insn_desc descs[] = {
 	SYS_DESC(WBINVD, ALWAYS, INSN_CPL0 | INSN_END, sys_wbinvd),
 	SYS_DESC(CLFLUSH, CLFSH, 0, sys_clflush),
 	SYS_DESC(CLFLUSHOPT, CLFLUSHOPT, 0, sys_clflush),
+	SYS_DESC(CLWB, CLWB, 0, sys_clflush),
 	SYS_DESC(CPUID, ALWAYS, INSN_END, sys_cpuid),
 	SYS_DESC(VMCALL, ALWAYS, INSN_END, sys_vmcall),
 	SYS_DESC(VMMCALL, ALWAYS, INSN_END, sys_vmmcall),

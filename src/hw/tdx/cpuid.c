@@ -71,6 +71,10 @@ static const struct cpuid_bit {
 	{7, 0, EBX, 18, PROCESSOR, "RDSEED"},
 	{7, 0, EBX, 20, PROCESSOR, "SMAP"},
 	{7, 0, EBX, 23, PROCESSOR, "CLFLUSHOPT"},
+	{7, 0, EBX, 24, PROCESSOR, "CLWB"},
+	{7, 0, EBX, 29, PROCESSOR, "SHA"},
+	{7, 0, ECX, 27, PROCESSOR, "MOVDIRI"},
+	{7, 0, ECX, 28, PROCESSOR, "MOVDIR64B"},
 	{7, 0, EDX, 10, MODULE, "MD_CLEAR"},
 	{7, 0, EDX, 26, MODULE, "IBRS, IBPB"},
 	{7, 0, EDX, 27, MODULE, "STIBP"},
@@ -97,6 +101,7 @@ static const struct cpuid_bit {
 	{0x80000001, 0, EDX, 27, PROCESSOR, "RDTSCP"},
 	{0x80000001, 0, EDX, 29, PROCESSOR, "LM"},
 	{0x80000007, 0, EDX, 8, PROCESSOR, "invariant TSC"},
+	{0x80000008, 0, EBX, 9, PROCESSOR, "WBNOINVD"},
 };
 #define BIT_COUNT (sizeof(bits) / sizeof(bits[0]))
 

@@ -131,6 +131,7 @@ static void instructions_ve(void **state)
 	expect_ve(run(h, 0xf4), VMX_EXIT_HLT, 0, 1);
 	expect_ve(run(h, 0x0f, 0x08), VMX_EXIT_INVD, 0, 2);
 	expect_ve(run(h, 0x0f, 0x09), VMX_EXIT_WBINVD, 0, 2);
+	expect_ve(run(h, 0xf3, 0x0f, 0x09), VMX_EXIT_WBINVD, 0, 3); /* wbnoinvd */
 	expect_ve(run(h, 0x0f, 0x01, 0xc1), VMX_EXIT_VMCALL, 0, 3);
 	expect_ve(run(h, 0x0f, 0x01, 0xc8), VMX_EXIT_MONITOR, 0, 3);
 	expect_ve(run(h, 0x0f, 0x01, 0xc9), VMX_EXIT_MWAIT, 0, 3);
@@ -187,6 +188,30 @@ static void native_instructions(void **state)
 	assert_true(first < 60ull * 1000 * TDX_TSC_UNIT_KHZ * 40);
 	run(h, 0x0f, 0xc7, 0xf0); /* rdrand %eax */
 	assert_int_equal(s->vector, NO_EXCEPTION);
+}
+
+/* What every TD's CPUID promises, and ordinary guests may not use yet. */
+static void stores(void **state)
+{
+	struct host *h = *state;
+	struct shared *s = host_shared(h, 0);
+	const u64 from = GUEST_BASE, to = 0x1a040;
+
+	s->gpr[HW_RSI] = from;
+	s->gpr[HW_RDI] = to;
+	/* movdir64b (%rsi), %rdi; mov 56(%rdi), %rax; mov 56(%rsi), %rdx */
+	run(h, 0x66, 0x0f, 0x38, 0xf8, 0x3e, 0x48, 0x8b, 0x47, 56, 0x48, 0x8b, 0x56, 56);
+	assert_int_equal(s->vector, NO_EXCEPTION);
+	assert_int_equal(s->gpr[HW_RAX], s->gpr[HW_RDX]);
+	assert_int_not_equal(s->gpr[HW_RAX], 0);
+	s->gpr[HW_RDI] = to + 8;
+	expect_exception(run(h, 0x66, 0x0f, 0x38, 0xf8, 0x3e), X86_GP);
+	s->gpr[HW_RDI] = to;
+	s->gpr[HW_RAX] = 0x1234567890;
+	/* movdiri %rax, (%rdi); clwb (%rdi); mov (%rdi), %rdx */
+	run(h, 0x48, 0x0f, 0x38, 0xf9, 0x07, 0x66, 0x0f, 0xae, 0x37, 0x48, 0x8b, 0x17);
+	assert_int_equal(s->vector, NO_EXCEPTION);
+	assert_int_equal(s->gpr[HW_RDX], 0x1234567890);
 }
 
 /* ---------------------------------------------------------------- MSRs */
@@ -435,7 +460,7 @@ int main(void)
 #define IN_TD(f) cmocka_unit_test_setup_teardown(f, open_td, close_td)
 		IN_TD(cpuid_values),	     IN_TD(cpuid_ve),	      IN_TD(cpuid_ve_on_request),
 		IN_TD(instructions_ve),	     IN_TD(instructions_refused), IN_TD(tdcall_refused),
-		IN_TD(native_instructions),  IN_TD(msrs_kept),	      IN_TD(msrs_ve),
+		IN_TD(native_instructions),  IN_TD(stores), IN_TD(msrs_kept),	      IN_TD(msrs_ve),
 		IN_TD(msrs_gp),		     IN_TD(efer_and_debugctl), IN_TD(self_ipi),
 		IN_TD(control_registers),    IN_TD(xsetbv),	      IN_TD(nested_ve),
 		cmocka_unit_test(initial_state),
