@@ -163,16 +163,34 @@ static void *map_vcpu(struct kvm_vcpu *vcpu, void *addr, size_t length, int prot
 	return MAP_FAILED;
 }
 
+/* What do_mmap() and mmap(2) look at before the file has a say. */
+static int check_mmap(size_t length, int flags, off_t offset)
+{
+	int type = flags & MAP_TYPE;
+	u64 size = (length + HW_PAGE_SIZE - 1) & HW_PAGE_MASK, end;
+
+	if (offset & ~HW_PAGE_MASK || !length)
+		return -EINVAL;
+	if (!size)
+		return -ENOMEM;
+	if (__builtin_add_overflow((u64)offset, size, &end))
+		return -EOVERFLOW;
+	return type == MAP_SHARED || type == MAP_SHARED_VALIDATE || type == MAP_PRIVATE ? 0 : -EINVAL;
+}
+
 void *softcvm_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
 	struct kvm_object *object = kvm_fd_get(fd);
+	int error = check_mmap(length, flags, offset);
 	void *at = MAP_FAILED;
 
 	if (!object) {
 		errno = EBADF;
 		return MAP_FAILED;
 	}
-	if (object->kind == KVM_FD_VCPU)
+	if (error)
+		errno = -error;
+	else if (object->kind == KVM_FD_VCPU)
 		at = map_vcpu((struct kvm_vcpu *)object, addr, length, prot, flags, fd, offset);
 	else if (object->kind == KVM_FD_GUEST_MEMFD && !object->foreign)
 		at = kvm_gmem_mmap(object, addr, length, prot, flags, offset);
@@ -187,11 +205,13 @@ int softcvm_munmap(void *addr, size_t length) { return munmap(addr, length) ? -e
 int softcvm_fallocate(int fd, int mode, off_t offset, off_t length)
 {
 	struct kvm_object *object = kvm_fd_get(fd);
-	int result = -ENODEV;
+	int result = kvm_check_fallocate(mode, offset, length);
 
 	if (!object)
 		return -EBADF;
-	if (object->kind == KVM_FD_GUEST_MEMFD)
+	if (object->kind != KVM_FD_GUEST_MEMFD)
+		result = result ? result : -ENODEV;
+	else
 		result = object->foreign ? -EIO : kvm_gmem_fallocate(object, mode, offset, length);
 	kvm_object_put(object);
 	return result;

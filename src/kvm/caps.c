@@ -61,6 +61,7 @@ struct capability {
 static const struct capability capabilities[] = {
 	{ KVM_CAP_IRQCHIP, .value = 1 },
 	{ KVM_CAP_HLT, .value = 1 },
+	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, .value = 1 },
 	{ KVM_CAP_USER_MEMORY, .value = 1 },
 	{ KVM_CAP_SET_TSS_ADDR, .value = 1 },
 	{ KVM_CAP_EXT_CPUID, .value = 1 },
@@ -90,7 +91,9 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_INTERNAL_ERROR_DATA, .value = 1 },
 	{ KVM_CAP_VCPU_EVENTS, .value = 1 },
 	{ KVM_CAP_INTR_SHADOW, .value = 1 },
+	{ KVM_CAP_PCI_SEGMENT, .value = 1 },
 	{ KVM_CAP_DEBUGREGS, .value = 1 },
+	{ KVM_CAP_ENABLE_CAP, .value = 1 },
 	{ KVM_CAP_X86_ROBUST_SINGLESTEP, .value = 1 },
 	{ KVM_CAP_XSAVE, .value = 1 },
 	{ KVM_CAP_XCRS, .value = 1 },
@@ -105,6 +108,8 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_IRQFD_RESAMPLE, .value = 1 },
 	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, .value = 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, .value = 1 },
+	{ KVM_CAP_DEVICE_CTRL, .value = 1 },
+	{ KVM_CAP_EXT_EMUL_CPUID, .value = 1 },
 	{ KVM_CAP_IOEVENTFD_NO_LENGTH, .value = 1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, .value = 1 },
 	{ KVM_CAP_DISABLE_QUIRKS, .value = 1 },
@@ -121,6 +126,8 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_COALESCED_PIO, .value = 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, .value = 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .value = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
+	{ KVM_CAP_HALT_POLL, .value = 1 },
+	{ KVM_CAP_LAST_CPU, .value = 1 },
 	{ KVM_CAP_DIRTY_LOG_RING, .value = KVM_DIRTY_RING_MAX_SIZE },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .value = KVM_DIRTY_RING_MAX_SIZE },
 	{ KVM_CAP_X86_USER_SPACE_MSR, .value = 1 },
@@ -137,6 +144,7 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_SYS_ATTRIBUTES, .value = 1 },
 	{ KVM_CAP_DISABLE_QUIRKS2, .value = QUIRKS },
 	{ KVM_CAP_VM_TSC_CONTROL, .value = 1 },
+	{ KVM_CAP_SYSTEM_EVENT_DATA, .value = 1 },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, .value = 1 },
 	{ KVM_CAP_BINARY_STATS_FD, .value = 1 },
 	{ KVM_CAP_USER_MEMORY2, .value = 1 },
@@ -273,6 +281,12 @@ static int enable_platform_info(struct kvm *kvm, const struct kvm_enable_cap *ca
 	return 0;
 }
 
+/* How long a halted vCPU may poll before it sleeps: here it always sleeps at once. */
+static int enable_halt_poll(struct kvm *kvm, const struct kvm_enable_cap *cap)
+{
+	return cap->args[0] >> 32 ? -EINVAL : 0;
+}
+
 static int enable_max_vcpu_id(struct kvm *kvm, const struct kvm_enable_cap *cap)
 {
 	if (cap->args[0] > KVM_MAX_VCPU_IDS || kvm_vm_boot_cpu_id(kvm) > cap->args[0])
@@ -303,6 +317,7 @@ static const struct {
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, enable_emulation_failure_exit },
 	{ KVM_CAP_MSR_PLATFORM_INFO, enable_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id },
+	{ KVM_CAP_HALT_POLL, enable_halt_poll },
 	{ KVM_CAP_DIRTY_LOG_RING, kvm_dirty_ring_enable },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, kvm_dirty_ring_enable },
 };

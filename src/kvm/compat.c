@@ -11,6 +11,7 @@ static const struct kvm_compat versions[] = {
 		.name = "7.2",
 		.gmem_flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
 		.gmem_for_every_type = true,
+		.amd_vcpu_command = -ENOTTY,
 		.gmem_name = "/[kvm-gmem] (deleted)",
 		.gmem_bound_twice = -EEXIST,
 		.prefault_invalid_slot = -EAGAIN,
@@ -19,6 +20,7 @@ static const struct kvm_compat versions[] = {
 	},
 	[SOFTCVM_KVM_6_12] = {
 		.name = "6.12",
+		.amd_vcpu_command = -EINVAL,
 		.gmem_name = "anon_inode:[kvm-gmem]",
 		.gmem_bound_twice = -EINVAL,
 		.slots_may_alias = true,

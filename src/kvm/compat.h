@@ -13,6 +13,8 @@ struct kvm_compat {
 	bool gmem_for_every_type;
 	/* what /proc shows of a guest_memfd: an anonymous inode, or a file of a filesystem of its own */
 	const char *gmem_name;
+	/* KVM_MEMORY_ENCRYPT_OP of an AMD vCPU, which has no commands: the request does not exist in 6.12 */
+	int amd_vcpu_command;
 	/* a page of a guest_memfd is bound a second time */
 	int gmem_bound_twice;
 	/* KVM_PRE_FAULT_MEMORY meets a slot that is being deleted: 0 tries again until it is gone */

@@ -355,17 +355,26 @@ static int allocate_range(struct kvm_gmem *gmem, u64 first, u64 end)
 	return error;
 }
 
-/* The checks of vfs_fallocate(), then those of kvm_gmem_fallocate(). */
-static int check_fallocate(int mode, off_t offset, off_t length)
+int kvm_check_fallocate(int mode, off_t offset, off_t length)
 {
 	int range = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE |
 		    FALLOC_FL_UNSHARE_RANGE;
-	off_t end;
 
 	if (offset < 0 || length <= 0)
 		return -EINVAL;
 	if (mode & ~(range | FALLOC_FL_KEEP_SIZE) || ((mode & FALLOC_FL_PUNCH_HOLE) && !(mode & FALLOC_FL_KEEP_SIZE)))
 		return -EOPNOTSUPP;
+	return 0;
+}
+
+/* The checks of vfs_fallocate(), then those of kvm_gmem_fallocate(). */
+static int check_fallocate(int mode, off_t offset, off_t length)
+{
+	int error = kvm_check_fallocate(mode, offset, length);
+	off_t end;
+
+	if (error)
+		return error;
 	if (__builtin_add_overflow(offset, length, &end))
 		return -EFBIG;
 	if (!(mode & FALLOC_FL_KEEP_SIZE) || mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))

@@ -51,6 +51,8 @@ bool kvm_gmem_frame_of(const struct kvm_memslot *slot, gfn_t f, hpa_t *out);
 void kvm_gmem_populate(const struct kvm_memslot *slot, gfn_t f, u64 pages, int vcpu);
 
 /* The file as a file. Negative errno, or MAP_FAILED with errno. */
+/* What vfs_fallocate() looks at before it asks what kind of file it is. */
+int kvm_check_fallocate(int mode, off_t offset, off_t length);
 int kvm_gmem_fallocate(struct kvm_object *file, int mode, off_t offset, off_t length);
 /* As /proc/self/fd has it. */
 const char *kvm_gmem_name(const struct kvm_object *file);

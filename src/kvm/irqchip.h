@@ -117,6 +117,8 @@ void kvm_lapic_eoi_exit(struct kvm_vcpu *vcpu, u8 vector);
  * vcpu->mp_state.
  */
 bool kvm_lapic_accept_events(struct kvm_vcpu *vcpu);
+/* KVM_MP_STATE_SIPI_RECEIVED: the vector of the last SIPI starts the vCPU again. */
+void kvm_lapic_repeat_sipi(struct kvm_vcpu *vcpu);
 
 /* Something that ends a halt (NMI, interrupt that can be delivered, INIT, SIPI). Own thread. */
 bool kvm_cpu_has_interrupt(struct kvm_vcpu *vcpu); /* whatever RFLAGS.IF says */

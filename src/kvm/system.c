@@ -94,8 +94,6 @@ long kvm_ioctl_get_mce_cap_supported(struct kvm_call *c)
 /* Group 0, attribute 0: the XSAVE features a guest may have (api.rst KVM_X86_XCOMP_GUEST_SUPP). */
 static int check_system_attr(const struct kvm_device_attr *attr)
 {
-	if (attr->flags)
-		return -EINVAL;
 	if (attr->group || attr->attr != KVM_X86_XCOMP_GUEST_SUPP)
 		return -ENXIO;
 	return 0;

@@ -266,7 +266,9 @@ long kvm_ioctl_setup_mce(struct kvm_call *c) { return kvm_msr_setup_mce(c->vcpu,
 
 long kvm_ioctl_vcpu_memory_encrypt_op(struct kvm_call *c)
 {
-	return c->kvm->vendor->vcpu_command ? c->kvm->vendor->vcpu_command(c) : -EINVAL;
+	if (c->kvm->vendor->vcpu_command)
+		return c->kvm->vendor->vcpu_command(c);
+	return kvm_is_intel(c->kvm) ? -EINVAL : c->kvm->compat->amd_vcpu_command;
 }
 
 long kvm_ioctl_get_mp_state(struct kvm_call *c)
@@ -281,12 +283,14 @@ long kvm_ioctl_get_mp_state(struct kvm_call *c)
 
 long kvm_ioctl_set_mp_state(struct kvm_call *c)
 {
-	const struct kvm_mp_state *state = c->arg;
+	u32 next = ((const struct kvm_mp_state *)c->arg)->mp_state;
 
-	switch (state->mp_state) {
+	switch (next) {
 	case KVM_MP_STATE_UNINITIALIZED:
 	case KVM_MP_STATE_INIT_RECEIVED:
+	case KVM_MP_STATE_SIPI_RECEIVED:
 	case KVM_MP_STATE_HALTED:
+	case KVM_MP_STATE_AP_RESET_HOLD:
 		if (!kvm_lapic_in_kernel(c->kvm))
 			return -EINVAL;
 		break;
@@ -295,7 +299,11 @@ long kvm_ioctl_set_mp_state(struct kvm_call *c)
 	default:
 		return -EINVAL;
 	}
-	__atomic_store_n(&c->vcpu->mp_state, state->mp_state, __ATOMIC_RELEASE);
+	if (next == KVM_MP_STATE_SIPI_RECEIVED) {
+		kvm_lapic_repeat_sipi(c->vcpu);
+		next = KVM_MP_STATE_INIT_RECEIVED;
+	}
+	__atomic_store_n(&c->vcpu->mp_state, next, __ATOMIC_RELEASE);
 	hw_cpu_arch(c->vcpu->cpu)->activity = HW_ACTIVE;
 	return 0;
 }

@@ -124,6 +124,13 @@ static int prefault(struct kvm_vcpu *vcpu, struct kvm_pre_fault_memory *range)
 	return p.pages == wanted ? error : 0;
 }
 
+static int check_range(const struct kvm_pre_fault_memory *range)
+{
+	if (range->flags || range->gpa & ~HW_PAGE_MASK || range->size & ~HW_PAGE_MASK || range->gpa + range->size <= range->gpa)
+		return -EINVAL;
+	return 0;
+}
+
 long kvm_ioctl_pre_fault_memory(struct kvm_call *c)
 {
 	struct kvm_pre_fault_memory range;
@@ -131,13 +138,12 @@ long kvm_ioctl_pre_fault_memory(struct kvm_call *c)
 
 	if (hw_copy_from_host(&range, c->user, sizeof(range)))
 		return -EFAULT;
-	if (range.flags)
-		return -EINVAL;
-	if (range.gpa & ~HW_PAGE_MASK || range.size & ~HW_PAGE_MASK || range.gpa + range.size <= range.gpa)
-		return -EINVAL;
-	kvm_vcpu_interruptible(c->vcpu, true);
-	result = prefault(c->vcpu, &range);
-	kvm_vcpu_interruptible(c->vcpu, false);
+	result = check_range(&range);
+	if (!result) {
+		kvm_vcpu_interruptible(c->vcpu, true);
+		result = prefault(c->vcpu, &range);
+		kvm_vcpu_interruptible(c->vcpu, false);
+	}
 	/* Also after a failure: api.rst has the caller go on from what is left. */
 	return hw_copy_to_host(c->user, &range, sizeof(range)) ? -EFAULT : result;
 }

@@ -112,6 +112,11 @@ static bool accept_sipi(struct kvm_lapic *apic, u8 vector)
 	return true;
 }
 
+void kvm_lapic_repeat_sipi(struct kvm_vcpu *vcpu)
+{
+	atomic_fetch_or(&vcpu->lapic->pending_events, LAPIC_EVENT_SIPI);
+}
+
 /* Did the APIC take it? */
 static bool accept_irq(struct kvm_lapic *apic, const struct kvm_lapic_irq *irq)
 {

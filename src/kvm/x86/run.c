@@ -46,11 +46,17 @@ bool kvm_vcpu_interrupted(struct kvm_vcpu *vcpu) { return atomic_load(&vcpu->int
 
 /* ---------------------------------------------------------------- sleep */
 
+/* Sleeping until there is something to do; AP_RESET_HOLD is a HLT by another name. */
+static bool is_halted(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->mp_state == KVM_MP_STATE_HALTED || vcpu->mp_state == KVM_MP_STATE_AP_RESET_HOLD;
+}
+
 bool kvm_vcpu_runnable(struct kvm_vcpu *vcpu)
 {
 	if (kvm_irq_has_events(vcpu))
 		return true;
-	if (vcpu->mp_state != KVM_MP_STATE_HALTED && vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
+	if (!is_halted(vcpu) && vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
 		return false;
 	if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE || vcpu->pv_unhalted || vcpu->exception.pending)
 		return true;
@@ -83,7 +89,7 @@ static void end_halt(struct kvm_vcpu *vcpu)
 {
 	kvm_check_request(vcpu, KVM_REQ_UNHALT);
 	vcpu->pv_unhalted = false;
-	if (vcpu->mp_state == KVM_MP_STATE_HALTED)
+	if (is_halted(vcpu))
 		__atomic_store_n(&vcpu->mp_state, KVM_MP_STATE_RUNNABLE, __ATOMIC_RELEASE);
 }
 
