@@ -7,7 +7,6 @@
 #define BOOT_DS 0x18
 
 void boot_main(void);
-void *memcpy(void *to, const void *from, size_t n);
 
 void *memcpy(void *to, const void *from, size_t n)
 {
@@ -17,15 +16,10 @@ void *memcpy(void *to, const void *from, size_t n)
 	return to;
 }
 
-static void out8(uint16_t port, uint8_t value)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(value), "d"(port));
-}
-
 static void say(const char *text)
 {
 	while (*text)
-		out8(PORT_COM1, (uint8_t)*text++);
+		boot_out8(PORT_COM1, (uint8_t)*text++);
 }
 
 void boot_fail(const char *why)
@@ -33,7 +27,7 @@ void boot_fail(const char *why)
 	say("\r\nfirst stage: ");
 	say(why);
 	say("\r\n");
-	out8(PORT_PVPANIC, 1);
+	boot_out8(PORT_PVPANIC, 1);
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }

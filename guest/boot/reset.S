@@ -100,8 +100,12 @@ start64:
 	call	boot_main
 	ud2
 
-	/* One kernel wakes one processor at a time, and waits until the command is taken. */
 park:
+	mov	%ebp, %esp
+	shl	$FIRST_STAGE_AP_STACK_SHIFT, %esp
+	add	$FIRST_STAGE_AP_STACKS, %esp
+	call	boot_help
+	/* A kernel wakes one processor at a time, and waits until the command is taken. */
 	mov	$FIRST_STAGE_MAILBOX, %edi
 1:	pause
 	cmpw	$MAILBOX_WAKEUP, MAILBOX_COMMAND(%rdi)

@@ -10,7 +10,10 @@
 #define MAP_ENCRYPTED	 (1u << 4)
 #define PAGE_SHIFT	 12
 
-void *memcpy(void *to, const void *from, size_t n);
+void boot_out8(uint16_t port, uint8_t value)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(value), "d"(port));
+}
 
 static int is_amd(void)
 {
@@ -59,4 +62,9 @@ void boot_take_memory(const struct first_stage_info *info)
 		boot_fail("the VMM has left no memory to copy through");
 	for (uint32_t i = 0; i < info->nr_placed; i++)
 		take_range(info->placed[i], info->bounce, amd);
+}
+
+/* One processor is enough: what takes its time is the VMM's part. */
+void boot_help(void)
+{
 }

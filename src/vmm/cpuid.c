@@ -38,7 +38,7 @@ static struct kvm_cpuid2 *supported(struct vm *vm)
 	return NULL;
 }
 
-static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index)
+struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index)
 {
 	for (uint32_t i = 0; i < cpuid->nent; i++)
 		if (cpuid->entries[i].function == function && cpuid->entries[i].index == index)
@@ -49,7 +49,7 @@ static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *cpuid, uint32_t function
 /* One level of leaf 0xb or 0x1f (SDM 2A CPUID); the entry is made when KVM lists only the first. */
 static void set_topology_level(struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t index, const struct kvm_cpuid_entry2 *value)
 {
-	struct kvm_cpuid_entry2 *entry = find(cpuid, leaf, index);
+	struct kvm_cpuid_entry2 *entry = cpuid_find(cpuid, leaf, index);
 
 	if (!entry)
 		entry = &cpuid->entries[cpuid->nent++];
@@ -59,31 +59,31 @@ static void set_topology_level(struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t
 	entry->flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
 }
 
-static void set_topology(struct kvm_cpuid2 *cpuid, uint32_t leaf, const struct vcpu *vcpu)
+static void set_topology(struct kvm_cpuid2 *cpuid, uint32_t leaf, const struct vm *vm, unsigned int index)
 {
-	unsigned int cpus = vcpu->vm->config->cpus, bits = 0;
+	unsigned int cpus = vm->config->cpus, bits = 0;
 
-	if (!find(cpuid, leaf, 0))
+	if (!cpuid_find(cpuid, leaf, 0))
 		return;
 	while (1u << bits < cpus)
 		bits++;
 	set_topology_level(cpuid, leaf, 0,
-			   &(struct kvm_cpuid_entry2){ .ebx = 1, .ecx = TOPOLOGY_SMT << 8, .edx = vcpu->index });
+			   &(struct kvm_cpuid_entry2){ .ebx = 1, .ecx = TOPOLOGY_SMT << 8, .edx = index });
 	set_topology_level(cpuid, leaf, 1,
 			   &(struct kvm_cpuid_entry2){
-				   .eax = bits, .ebx = cpus, .ecx = TOPOLOGY_CORE << 8 | 1, .edx = vcpu->index });
+				   .eax = bits, .ebx = cpus, .ecx = TOPOLOGY_CORE << 8 | 1, .edx = index });
 }
 
-static void set_entry(struct kvm_cpuid_entry2 *e, const struct vcpu *vcpu, bool tsc_deadline)
+static void set_entry(struct kvm_cpuid_entry2 *e, const struct vm *vm, unsigned int index, bool tsc_deadline)
 {
-	unsigned int cpus = vcpu->vm->config->cpus;
+	unsigned int cpus = vm->config->cpus;
 
 	switch (e->function) {
 	case KVM_CPUID_FEATURES:
-		e->eax = (e->eax & ~vcpu->vm->config->type->kvm_features_withheld) | vcpu->vm->config->type->kvm_features_added;
+		e->eax = (e->eax & ~vm->config->type->kvm_features_withheld) | vm->config->type->kvm_features_added;
 		break;
 	case 1:
-		e->ebx = (e->ebx & 0xffff) | vcpu->index << 24 | cpus << 16;
+		e->ebx = (e->ebx & 0xffff) | index << 24 | cpus << 16;
 		e->ecx |= LEAF1_ECX_HYPERVISOR | (tsc_deadline ? LEAF1_ECX_TSC_DEADLINE : 0);
 		e->edx = cpus > 1 ? e->edx | LEAF1_EDX_HTT : e->edx & ~LEAF1_EDX_HTT;
 		break;
@@ -95,8 +95,8 @@ static void set_entry(struct kvm_cpuid_entry2 *e, const struct vcpu *vcpu, bool 
 		e->ecx = (e->ecx & ~0xffu) | (cpus - 1);
 		break;
 	case 0x8000001e:
-		e->eax = vcpu->index;
-		e->ebx = (e->ebx & ~0xffffu) | vcpu->index;
+		e->eax = index;
+		e->ebx = (e->ebx & ~0xffffu) | index;
 		break;
 	}
 }
@@ -112,21 +112,29 @@ static void set_tsc_freq_sel(struct vcpu *vcpu)
 	vcpu->vm->calls->ioctl(vcpu->fd, KVM_SET_MSRS, &msr);
 }
 
-int vcpu_set_cpuid(struct vcpu *vcpu)
+struct kvm_cpuid2 *vcpu_make_cpuid(struct vm *vm, unsigned int index)
 {
-	struct vm *vm = vcpu->vm;
 	struct kvm_cpuid2 *cpuid = supported(vm);
 	bool tsc_deadline;
+
+	if (!cpuid)
+		return NULL;
+	tsc_deadline = kvm_call_number(vm->calls, vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	for (uint32_t i = 0; i < cpuid->nent; i++)
+		set_entry(&cpuid->entries[i], vm, index, tsc_deadline);
+	set_topology(cpuid, 0xb, vm, index);
+	set_topology(cpuid, 0x1f, vm, index);
+	return cpuid;
+}
+
+int vcpu_set_cpuid(struct vcpu *vcpu)
+{
+	struct kvm_cpuid2 *cpuid = vcpu_make_cpuid(vcpu->vm, vcpu->index);
 	int err;
 
 	if (!cpuid)
 		return -EIO;
-	tsc_deadline = kvm_call_number(vm->calls, vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-	for (uint32_t i = 0; i < cpuid->nent; i++)
-		set_entry(&cpuid->entries[i], vcpu, tsc_deadline);
-	set_topology(cpuid, 0xb, vcpu);
-	set_topology(cpuid, 0x1f, vcpu);
-	err = vm->calls->ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+	err = vcpu->vm->calls->ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
 	if (err)
 		vmm_error("KVM_SET_CPUID2: %s", strerror(-err));
 	else

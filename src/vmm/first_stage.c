@@ -14,12 +14,18 @@
 
 _Static_assert(FIRST_STAGE_WORK == LAYOUT_FIRST_STAGE && FIRST_STAGE_WORK_END == LAYOUT_FIRST_STAGE_END,
 	       "the first stage works where nothing is loaded");
+_Static_assert(VMM_MAX_CPUS <= FIRST_STAGE_MAX_CPUS, "every processor has a stack");
 _Static_assert(FIRST_STAGE_MAX_RANGES >= MEMORY_MAX_PLACED, "what is loaded can be described");
 
 static const uint8_t sw_protected[] = {
 #include "first_stage_sw_protected.inc"
 };
 const struct first_stage_code first_stage_sw_protected = {sw_protected, sizeof(sw_protected)};
+
+static const uint8_t tdx[] = {
+#include "first_stage_tdx.inc"
+};
+const struct first_stage_code first_stage_tdx = {tdx, sizeof(tdx)};
 
 uint8_t *first_stage_create(struct vm *vm, const struct first_stage_code *code)
 {
@@ -37,6 +43,9 @@ uint8_t *first_stage_create(struct vm *vm, const struct first_stage_code *code)
 
 void first_stage_destroy(struct vm *vm)
 {
+	if (vm->first_stage_fd >= 0)
+		vm->calls->close(vm->first_stage_fd);
+	vm->first_stage_fd = -1;
 	if (vm->first_stage)
 		munmap(vm->first_stage, FIRST_STAGE_SIZE);
 	vm->first_stage = NULL;
@@ -77,6 +86,8 @@ int first_stage_describe(struct vm *vm)
 		.bounce = find_bounce(mem),
 		.nr_placed = mem->nr_placed,
 	};
+	for (unsigned int i = 0; i < mem->nr_regions; i++)
+		info->ram[i] = (struct first_stage_range){mem->region[i].start, mem->region[i].size};
 	for (unsigned int i = 0; i < mem->nr_placed; i++) {
 		info->placed[i] = (struct first_stage_range){mem->placed[i].start, mem->placed[i].size};
 		if (mem->placed[i].start >= MEMORY_HIGH_START) {

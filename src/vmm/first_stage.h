@@ -15,7 +15,7 @@ struct first_stage_code {
 	const uint8_t *bytes;
 	size_t size;
 };
-extern const struct first_stage_code first_stage_sw_protected;
+extern const struct first_stage_code first_stage_sw_protected, first_stage_tdx;
 
 /* Host memory of FIRST_STAGE_SIZE bytes for [FIRST_STAGE_INFO, 4 GiB), the code in it; NULL after a message. */
 uint8_t *first_stage_create(struct vm *vm, const struct first_stage_code *code);

@@ -76,7 +76,7 @@ int irq_init(struct vm *vm)
 	if (!irq->routes)
 		return -ENOMEM;
 	pthread_mutex_init(&irq->lock, NULL);
-	if (vm->config->split_irqchip)
+	if (vm->config->split_irqchip || vm->config->type->split_irqchip)
 		return create_split(vm);
 	err = kvm_call_number(vm->calls, vm->fd, KVM_CREATE_IRQCHIP, 0);
 	if (err) {

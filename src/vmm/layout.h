@@ -10,12 +10,13 @@
 #define LAYOUT_EBDA	   0x9fc00u
 #define LAYOUT_VGA	   0xa0000u
 #define LAYOUT_ACPI	   0xe0000u
-#define LAYOUT_FIRST_STAGE 0xf0000u /* what the first stage works on, see guest/boot/first_stage.h; the mailbox among it */
+#define LAYOUT_FIRST_STAGE 0xe8000u /* what the first stage works on, see guest/boot/first_stage.h; the mailbox among it */
 #define LAYOUT_FIRST_STAGE_END 0xff000u
 #define LAYOUT_RESET_VECTOR 0xffff0u
 #define LAYOUT_HIGH_MEMORY 0x100000u
 #define LAYOUT_MIN_MEMORY  0x200000u
 
+#define PORT_TIMER	  0x40u /* none is there */
 #define PORT_CMOS	  0x70u
 #define PORT_I8042_COMMAND 0x64u
 #define PORT_DEBUG_EXIT	  0xf4u

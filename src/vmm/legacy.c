@@ -127,6 +127,10 @@ static uint64_t read_zero(void *opaque, uint64_t offset, unsigned int size)
 	return 0;
 }
 
+static void ignore_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+}
+
 static void i8042_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
 {
 	if (value == I8042_RESET)
@@ -135,6 +139,12 @@ static void i8042_write(void *opaque, uint64_t offset, unsigned int size, uint64
 
 /* No keyboard; the status "buffers empty" is what a kernel waits for before it asks for a reset. */
 static const struct bus_ops i8042_ops = { .name = "i8042", .read = read_zero, .write = i8042_write };
+
+/*
+ * No PIT. A Linux without kvmclock tries all the same to measure its TSC with it, and gives up at once if the counter does not move;
+ * while it reads as all ones, as a port does that nobody claims, it takes that for the counter's first values, 50,000 times.
+ */
+static const struct bus_ops no_timer_ops = { .name = "no timer", .read = read_zero, .write = ignore_write };
 
 static void reset_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
 {
@@ -179,6 +189,7 @@ static void add_ports(struct legacy *legacy)
 	struct bus *pio = &legacy->vm->pio;
 
 	bus_add(pio, PORT_COM1, 8, &com1_ops, legacy);
+	bus_add(pio, PORT_TIMER, 4, &no_timer_ops, NULL);
 	bus_add(pio, PORT_CMOS, 2, &cmos_ops, legacy);
 	bus_add(pio, PORT_I8042_COMMAND, 1, &i8042_ops, legacy->vm);
 	bus_add(pio, PORT_RESET, 1, &reset_ops, legacy->vm);

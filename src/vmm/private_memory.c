@@ -143,6 +143,16 @@ int private_memory_create(struct vm *vm)
 	return err;
 }
 
+int private_memory_allow_requests(struct vm *vm)
+{
+	struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_HYPERCALL, .args[0] = 1ull << KVM_HC_MAP_GPA_RANGE};
+	int err = vm->calls->ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+
+	if (err)
+		vmm_error("KVM does not pass KVM_HC_MAP_GPA_RANGE on: %s", strerror(-err));
+	return err;
+}
+
 void private_memory_destroy(struct vm *vm)
 {
 	struct private_memory *p = vm->private_memory;

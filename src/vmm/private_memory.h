@@ -19,6 +19,9 @@ struct private_memory;
 int private_memory_create(struct vm *vm);
 void private_memory_destroy(struct vm *vm);
 
+/* KVM passes the guest's requests to convert on to the VMM. 0 or -errno after a message. */
+int private_memory_allow_requests(struct vm *vm);
+
 /* Before the guest runs: pages that the VMM has filled are shared, with their contents. 0 or -errno after a message. */
 int private_memory_share_filled(struct vm *vm, uint64_t gpa, uint64_t size);
 

@@ -17,6 +17,7 @@ const struct vm_type vm_type_pkvm = {
 	.pkvm = true,
 	/* KVM would take the page of the guest's clock away from it, and cannot write to the others. */
 	.kvm_features_withheld = FEATURES_IN_MEMORY,
+	.tells_tsc_rate = true,
 	.add_memory = vm_add_slots,
 	.start = start,
 };

@@ -33,23 +33,13 @@ static int add_first_stage(struct vm *vm)
 	return err;
 }
 
-static int allow_conversion(struct vm *vm)
-{
-	struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_HYPERCALL, .args[0] = 1ull << KVM_HC_MAP_GPA_RANGE};
-	int err = vm->calls->ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
-
-	if (err)
-		vmm_error("KVM does not pass KVM_HC_MAP_GPA_RANGE on: %s", strerror(-err));
-	return err;
-}
-
 static int add_memory(struct vm *vm)
 {
 	int err = private_memory_create(vm);
 
 	if (!err)
 		err = add_first_stage(vm);
-	return err ? err : allow_conversion(vm);
+	return err ? err : private_memory_allow_requests(vm);
 }
 
 static void remove_memory(struct vm *vm)
@@ -65,7 +55,7 @@ static int start(struct vm *vm)
 
 	for (unsigned int i = 0; !err && i < vm->memory.nr_placed; i++)
 		err = private_memory_share_filled(vm, vm->memory.placed[i].start, vm->memory.placed[i].size);
-	for (unsigned int i = 1; !err && vm->config->mailbox && i < vm->nr_vcpus; i++)
+	for (unsigned int i = 1; !err && vm_uses_mailbox(vm) && i < vm->nr_vcpus; i++)
 		err = vcpu_start_at_reset(&vm->vcpu[i]);
 	return err;
 }
@@ -81,6 +71,7 @@ const struct vm_type vm_type_sw_protected = {
 	.kvm_type = KVM_X86_SW_PROTECTED_VM,
 	/* KVM would write to the shared side of private pages, which the guest never sees. */
 	.kvm_features_withheld = FEATURES_IN_MEMORY,
+	.tells_tsc_rate = true,
 	.kvm_features_added = FEATURE_BIT(KVM_FEATURE_HC_MAP_GPA_RANGE),
 	.mailbox = true,
 	.conversion_refused = (uint64_t)-EINVAL,

@@ -15,6 +15,7 @@ int vcpu_create(struct vm *vm, unsigned int index)
 {
 	struct vcpu *vcpu = &vm->vcpu[index];
 	void *run;
+	int err;
 
 	*vcpu = (struct vcpu){ .vm = vm, .index = index };
 	vcpu->fd = kvm_call_number(vm->calls, vm->fd, KVM_CREATE_VCPU, index);
@@ -29,7 +30,10 @@ int vcpu_create(struct vm *vm, unsigned int index)
 		return -errno;
 	}
 	vcpu->run = run;
-	return vcpu_set_cpuid(vcpu);
+	err = vcpu_set_cpuid(vcpu);
+	if (!err && vm->config->type->init_vcpu)
+		err = vm->config->type->init_vcpu(vcpu);
+	return err;
 }
 
 int vcpu_start_at_reset(struct vcpu *vcpu)
@@ -154,6 +158,8 @@ static void handle_exit(struct vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 	struct vm *vm = vcpu->vm;
 
+	if (vm->config->type->exit && vm->config->type->exit(vcpu))
+		return;
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		handle_io(vcpu);

@@ -222,6 +222,8 @@ struct virtio_device *virtio_create(struct vm *vm, const struct virtio_ops *ops,
 	dev->vm = vm;
 	dev->opaque = opaque;
 	dev->features = features | 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_INDIRECT_DESC | 1ull << VIRTIO_F_EVENT_IDX;
+	if (vm->config->type->access_platform)
+		dev->features |= 1ull << VIRTIO_F_ACCESS_PLATFORM;
 	memcpy(dev->config, config, config_size);
 	pthread_mutex_init(&dev->lock, NULL);
 	pthread_mutex_init(&dev->irq_lock, NULL);

@@ -106,4 +106,5 @@ void virtio_enable_queue(struct virtio_device *dev, unsigned int queue);
 #define VIRTIO_F_INDIRECT_DESC 28
 #define VIRTIO_F_EVENT_IDX     29
 #define VIRTIO_F_VERSION_1     32
+#define VIRTIO_F_ACCESS_PLATFORM 33
 #define VIRTIO_NO_VECTOR       0xffffu

@@ -31,6 +31,10 @@ static int open_kvm(struct vm *vm)
 	int version;
 
 	config.pkvm = vm->config->type->pkvm;
+	if (vm->config->type->platform)
+		config.platform = vm->config->type->platform;
+	if (vm->config->type->phys_bits)
+		config.phys_bits = vm->config->type->phys_bits;
 	vm->calls = vm->config->accel_host ? &kvm_calls_host : &kvm_calls_softcvm;
 	vm->kvm_fd = vm->calls->open(&config);
 	if (vm->kvm_fd < 0) {
@@ -148,7 +152,7 @@ int vm_create(struct vm *vm, const struct vmm_config *config)
 {
 	int err;
 
-	*vm = (struct vm){ .config = config, .kvm_fd = -1, .fd = -1, .end_event = -1 };
+	*vm = (struct vm){ .config = config, .kvm_fd = -1, .fd = -1, .end_event = -1, .first_stage_fd = -1 };
 	vm->end_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (vm->end_event < 0) {
 		vmm_error("eventfd: %s", strerror(errno));
@@ -164,6 +168,8 @@ int vm_create(struct vm *vm, const struct vmm_config *config)
 	/* Answers "not known" where there is no VMX to need it. */
 	kvm_call_number(vm->calls, vm->fd, KVM_SET_TSS_ADDR, TSS_ADDRESS);
 	err = irq_init(vm);
+	if (!err && vm->config->type->init_vm)
+		err = vm->config->type->init_vm(vm);
 	return err ? err : add_devices(vm);
 }
 
@@ -171,7 +177,7 @@ int vm_start(struct vm *vm)
 {
 	int err = acpi_write(&vm->memory, &(struct acpi_config){
 		.cpus = vm->config->cpus,
-		.mailbox = vm->config->mailbox ? FIRST_STAGE_MAILBOX : 0,
+		.mailbox = vm_uses_mailbox(vm) ? FIRST_STAGE_MAILBOX : 0,
 	});
 
 	if (err) {

@@ -56,6 +56,7 @@ struct vm {
 	struct guest_memory memory;
 	struct private_memory *private_memory; /* NULL: the VM type has none */
 	uint8_t *first_stage;		       /* NULL: the VM type has none */
+	int first_stage_fd;		       /* its guest_memfd; -1: none */
 	struct bus pio, mmio;
 	struct irq irq;
 	struct boot_entry boot;
@@ -93,6 +94,12 @@ void vm_collect(struct vm *vm, struct vmm_stats *stats);
 /* A guest that asked for a reset after it said it panics has panicked. */
 void vm_request_reset(struct vm *vm);
 
+/* Processors start together in the first stage and wait in the mailbox. */
+static inline bool vm_uses_mailbox(const struct vm *vm)
+{
+	return vm->config->mailbox || vm->config->type->starts_together;
+}
+
 /* A device wrote guest memory. */
 void vm_memory_written(const struct vm *vm, const void *start, size_t size);
 /* Where in our address space memory of the guest should be, so that host addresses in traces are the same on virtual time. */
@@ -114,6 +121,9 @@ void vcpu_destroy(struct vcpu *vcpu);
 
 /* cpuid.c, registers.c: what the vCPU is before it runs. 0 or -errno, after a message. */
 int vcpu_set_cpuid(struct vcpu *vcpu);
+/* What that sets, to be freed; NULL after a message. */
+struct kvm_cpuid2 *vcpu_make_cpuid(struct vm *vm, unsigned int index);
+struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index);
 int vcpu_set_boot_registers(struct vcpu *vcpu, const struct boot_entry *boot);
 
 /* crash.c: registers of every vCPU and the last events, on standard error; no vCPU may run. */

@@ -112,7 +112,7 @@ static int make_cmdline(struct session *s, char **out)
 	const char *append = s->config->append ? s->config->append : "";
 	int khz;
 
-	if (!(s->config->type->kvm_features_withheld >> KVM_FEATURE_CLOCKSOURCE & 1)) {
+	if (!s->config->type->tells_tsc_rate) {
 		*out = strdup(append);
 		return *out ? 0 : -ENOMEM;
 	}
