@@ -28,10 +28,12 @@ int tdx_module_create(struct hw_machine *m, struct tdx_module **out)
 }
 
 /* The processors are gone. */
-static void free_vp(void *object)
+static void free_vp(struct pamt_entry *e, void *opaque)
 {
-	struct tdx_vp *vp = object;
+	struct tdx_vp *vp = e->object;
 
+	if (e->type != TDX_PAGE_TDVPR)
+		return;
 	vp->lp = NULL;
 	tdx_vp_free(vp);
 }
@@ -40,7 +42,7 @@ void tdx_module_destroy(struct tdx_module *mod)
 {
 	if (!mod)
 		return;
-	pamt_for_each(&mod->pamt, TDX_PAGE_TDVPR, free_vp);
+	pamt_for_each(&mod->pamt, free_vp, NULL);
 	while (mod->tds) {
 		struct tdx_td *td = mod->tds;
 

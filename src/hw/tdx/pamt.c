@@ -134,13 +134,23 @@ void pamt_merge(struct pamt *p, u64 page)
 	r->page = NULL;
 }
 
-void pamt_for_each(struct pamt *p, enum tdx_page_type type, void (*fn)(void *object))
+static void for_each_page(struct pamt_region *r, void (*fn)(struct pamt_entry *e, void *opaque), void *opaque)
 {
-	for (unsigned int n = 0; n < BUCKETS; n++)
-		for (struct pamt_region *r = p->bucket[n]; r; r = r->next)
-			for (unsigned int k = 0; r->page && k < REGION_PAGES; k++)
-				if (r->page[k].type == type)
-					fn(r->page[k].object);
+	for (unsigned int n = 0; n < REGION_PAGES; n++)
+		if (r->page[n].type != TDX_PAGE_FREE)
+			fn(&r->page[n], opaque);
+}
+
+void pamt_for_each(struct pamt *p, void (*fn)(struct pamt_entry *e, void *opaque), void *opaque)
+{
+	for (unsigned int n = 0; n < BUCKETS; n++) {
+		for (struct pamt_region *r = p->bucket[n]; r; r = r->next) {
+			if (r->page)
+				for_each_page(r, fn, opaque);
+			else
+				fn(&r->whole, opaque);
+		}
+	}
 }
 
 void pamt_destroy(struct pamt *p)

@@ -15,6 +15,7 @@ struct tdx_td;
 struct pamt_entry {
 	u8 type;  /* enum tdx_page_type */
 	u8 level; /* 0: 4K, 1: 2M */
+	bool seen; /* check.c's own */
 	u64 bepoch; /* of the entry that maps the page: TD epoch when it was blocked */
 	struct tdx_td *td;
 	void *object; /* TDX_PAGE_TDR: struct tdx_td, TDX_PAGE_TDVPR: struct tdx_vp */
@@ -26,8 +27,8 @@ struct pamt {
 };
 
 void pamt_destroy(struct pamt *p);
-/* Calls fn with the object of each page of that type. */
-void pamt_for_each(struct pamt *p, enum tdx_page_type type, void (*fn)(void *object));
+/* Calls fn for what is owned: pages of 4K, and 2M pages as a whole. */
+void pamt_for_each(struct pamt *p, void (*fn)(struct pamt_entry *e, void *opaque), void *opaque);
 /* 0, -EBUSY: part of it has an owner, -ENOMEM */
 int pamt_take(struct pamt *p, u64 page, unsigned int level, const struct pamt_entry *e);
 /* Only what pamt_take() took, in that size, or split into it. */

@@ -38,6 +38,12 @@ int tdx_module_create(struct hw_machine *m, struct tdx_module **out);
 /* After the last TD; what is left of one is freed. */
 void tdx_module_destroy(struct tdx_module *mod);
 
+/*
+ * Does what must always hold between secure EPTs and page ownership hold? NULL, or a sentence that says what does not. While no leaf
+ * is being executed, by the host or by a guest.
+ */
+const char *tdx_module_check(struct tdx_module *mod);
+
 /* Registers of a SEAMCALL. RSP has no meaning. XMM: TDH.VP.ENTER around a TDG.VP.VMCALL whose mask names them, else unchanged. */
 struct tdx_regs {
 	union {
