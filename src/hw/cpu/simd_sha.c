@@ -146,6 +146,12 @@ static struct lanes compute(struct hw_cpu *c, const struct insn *i, struct lanes
 	}
 }
 
+/* SDM 1 10.4.1.1. Processors of AMD read unaligned operands of these. */
+static bool must_be_aligned(const struct hw_cpu *c, const struct insn *i)
+{
+	return i->op[1].kind == OPND_MEM && cpu_is_intel(c);
+}
+
 int simd_sha(struct hw_cpu *c, const struct insn *i)
 {
 	struct lanes result;
@@ -153,7 +159,7 @@ int simd_sha(struct hw_cpu *c, const struct insn *i)
 	int err = simd_check(c);
 
 	if (!err)
-		err = simd_read_operand(c, i, 1, true, &src);
+		err = simd_read_operand(c, i, 1, must_be_aligned(c, i), &src);
 	if (err)
 		return err;
 	result = compute(c, i, lanes_of(xmm_get(c, i->op[0].reg)), lanes_of(src));
