@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Runs a fuzz target without libFuzzer, for builds by any compiler: files named on the command line, or seeded random inputs.
- * usage: TARGET [--seed N] [--count N] [FILE...]
+ * usage: TARGET [--seed N] [--count N] [--size N] [FILE...]; --size: of the largest input
  */
 #include <inttypes.h>
 #include <stdint.h>
@@ -39,8 +39,8 @@ static int run_file(const char *name)
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = 1, count = 20000;
-	uint8_t data[256];
+	uint64_t seed = 1, count = 20000, largest = 256;
+	static uint8_t data[1 << 16];
 	int first = 1, status = 0;
 
 	for (; first + 1 < argc && !strncmp(argv[first], "--", 2); first += 2) {
@@ -48,7 +48,11 @@ int main(int argc, char **argv)
 			seed = strtoull(argv[first + 1], NULL, 0);
 		else if (!strcmp(argv[first], "--count"))
 			count = strtoull(argv[first + 1], NULL, 0);
+		else if (!strcmp(argv[first], "--size"))
+			largest = strtoull(argv[first + 1], NULL, 0);
 	}
+	if (largest < 3 || largest > sizeof(data))
+		return 2;
 	if (first < argc) {
 		for (int i = first; i < argc; i++)
 			status |= run_file(argv[i]);
@@ -60,7 +64,7 @@ int main(int argc, char **argv)
 		state = seed * 0x9e3779b97f4a7c15u + i + 1;
 		for (int warm = 0; warm < 4; warm++)
 			next_random();
-		size = 2 + next_random() % (sizeof(data) - 2);
+		size = 2 + next_random() % (largest - 2);
 		for (size_t k = 0; k < size; k++)
 			data[k] = (uint8_t)(next_random() >> 24);
 		LLVMFuzzerTestOneInput(data, size);
