@@ -65,26 +65,34 @@ static void extend(struct span *hull, u64 start, u64 end)
 	hull->end = end > hull->end ? end : hull->end;
 }
 
-/* A huge page that the change will make mixed: a fault beside the change must not map all of it in the meantime. */
-static void extend_by_huge_page(struct kvm *kvm, const struct kvm_memslot *slot, u64 start, u64 pages, struct span *hull)
+/*
+ * A huge page that the change will make mixed: a fault beside the change must not map all of it in the meantime. true: it is
+ * mixed already, and so is every larger one around it.
+ */
+static bool extend_by_huge_page(struct kvm *kvm, const struct kvm_memslot *slot, u64 start, u64 pages, struct span *hull)
 {
-	if (start >= slot->base.v && start + pages <= slot->base.v + slot->pages &&
-	    kvm_attributes_uniform(kvm, gfn(start), gfn(start + pages)))
-		extend(hull, start, start + pages);
+	if (start < slot->base.v || start + pages > slot->base.v + slot->pages)
+		return false;
+	if (!kvm_attributes_uniform(kvm, gfn(start), gfn(start + pages)))
+		return true;
+	extend(hull, start, start + pages);
+	return false;
 }
 
 /* As kvm_arch_pre_set_memory_attributes(): the part of the change in the slot, and the huge pages at its two ends. */
 static void extend_by_slot(struct kvm *kvm, const struct kvm_memslot *slot, const struct span *part, struct span *hull)
 {
+	bool mixed_head = false, mixed_tail = false;
+
 	extend(hull, part->start, part->end);
 	for (unsigned int level = HW_LEVEL_2M; level <= HW_LEVEL_1G; level++) {
 		u64 pages = hw_level_size(level) >> HW_PAGE_SHIFT;
 		u64 head = part->start & ~(pages - 1), tail = (part->end - 1) & ~(pages - 1);
 
-		if (head != part->start || head + pages > part->end)
-			extend_by_huge_page(kvm, slot, head, pages, hull);
-		if (tail != head && tail + pages > part->end)
-			extend_by_huge_page(kvm, slot, tail, pages, hull);
+		if (!mixed_head && (head != part->start || head + pages > part->end))
+			mixed_head = extend_by_huge_page(kvm, slot, head, pages, hull);
+		if (!mixed_tail && tail != head && tail + pages > part->end)
+			mixed_tail = extend_by_huge_page(kvm, slot, tail, pages, hull);
 	}
 }
 

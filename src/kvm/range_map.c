@@ -209,10 +209,75 @@ static void add(struct range_map *map, struct range_node *before, struct range_n
 	map->root = join(before, after);
 }
 
+static void insert(struct range_map *map, u64 start, u64 end, u64 value)
+{
+	struct range_node *node = take(map, start, end, value), **at = &map->root;
+
+	while (*at && (*at)->priority >= node->priority)
+		at = start < (*at)->start ? &(*at)->left : &(*at)->right;
+	split(*at, start, &node->left, &node->right);
+	*at = node;
+}
+
+static void remove_node(struct range_map *map, struct range_node *node)
+{
+	struct range_node **at = &map->root;
+
+	while (*at != node)
+		at = node->start < (*at)->start ? &(*at)->left : &(*at)->right;
+	*at = join(node->left, node->right);
+	give_back(map, node);
+}
+
+/* A part of one range, or all of it, becomes 0. */
+static void clear_inside(struct range_map *map, struct range_node *node, u64 start, u64 end)
+{
+	u64 old_end = node->end;
+
+	if (node->start == start && old_end == end) {
+		remove_node(map, node);
+	} else if (node->start == start) {
+		node->start = end;
+	} else {
+		node->end = start;
+		if (end < old_end)
+			insert(map, end, old_end, node->value);
+	}
+}
+
+/*
+ * The changes that are made most, of a few positions inside one range or between two: none needs the tree to be cut. false: it
+ * does.
+ */
+static bool set_locally(struct range_map *map, u64 start, u64 end, u64 value)
+{
+	u64 next;
+	struct range_node *node = find(map, start, &next);
+
+	if (node && start < node->end) {
+		if (value || end > node->end)
+			return false;
+		clear_inside(map, node, start, end);
+		return true;
+	}
+	if (!value)
+		return end <= next;
+	/* It may become one with the range behind it. */
+	if (end >= next)
+		return false;
+	if (node && node->end == start && node->value == value)
+		node->end = end;
+	else
+		insert(map, start, end, value);
+	return true;
+}
+
 void range_map_set(struct range_map *map, u64 start, u64 end, u64 value)
 {
 	struct range_node *before, *middle, *after;
 
+	if (set_locally(map, start, end, value))
+		return;
 	cut(map, start);
 	cut(map, end);
 	split(map->root, start, &before, &middle);
