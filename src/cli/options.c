@@ -52,7 +52,7 @@ static const struct option long_options[] = {
 	{},
 };
 
-static const char help_text[] =
+const char options_help[] =
 	"usage: softcvm run [OPTIONS]\n"
 	"Boots a kernel on this terminal. Without options: the fetched kernel and its initramfs.\n"
 	"\n"
@@ -89,12 +89,15 @@ static const char help_text[] =
 	"Status: 0 power-off, reboot or Ctrl-A x; 1 error; 2 wrong options; 3 kernel panic; 4 triple fault;\n"
 	"5 KVM cannot go on; 124 timeout; 128 + n ended by signal n.\n";
 
+/* Whose options they are, for messages. */
+static const char *command;
+
 static bool fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static bool fail(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("softcvm run: ", stderr);
+	fprintf(stderr, "%s: ", command);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
@@ -300,18 +303,16 @@ static bool check(const struct run_options *o)
 	return !vm_type_check(vmm);
 }
 
-enum options_result options_parse(int argc, char **argv, struct run_options *out)
+enum options_result options_parse(char *name, int argc, char **argv, struct run_options *out)
 {
-	static char name[] = "softcvm run";
 	int id;
 
+	command = name;
 	*out = (struct run_options){ .vmm.type = &vm_type_default, .vmm.memory_size = 512 * MIB, .vmm.cpus = 1 };
 	argv[0] = name; /* what getopt begins its messages with */
 	while ((id = getopt_long(argc, argv, "k:i:p:m:c:d:h", long_options, NULL)) != -1) {
-		if (id == 'h' || id == OPT_HELP) {
-			fputs(help_text, stdout);
+		if (id == 'h' || id == OPT_HELP)
 			return OPTIONS_HELP;
-		}
 		if (!set_option(id, optarg, out))
 			return OPTIONS_ERROR;
 	}

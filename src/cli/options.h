@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The options of `softcvm run`. */
+/* The options of a machine: of `softcvm run`, and of whoever needs the same machine. */
 #pragma once
 
 #include "vmm/vmm.h"
@@ -15,5 +15,7 @@ struct run_options {
 
 enum options_result { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_ERROR };
 
-/* Strings point into argv. Help and messages are printed here. */
-enum options_result options_parse(int argc, char **argv, struct run_options *out);
+extern const char options_help[]; /* of `softcvm run` */
+
+/* Strings point into argv; argv[0] becomes `name` ("softcvm run"), which messages begin with. They are printed here, help is not. */
+enum options_result options_parse(char *name, int argc, char **argv, struct run_options *out);

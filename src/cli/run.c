@@ -197,15 +197,16 @@ static bool set_up(struct run *run)
 
 int cmd_run(int argc, char **argv)
 {
+	static char name[] = "softcvm run";
 	struct run *run = calloc(1, sizeof(*run));
 	enum options_result parsed;
 	int status = VMM_STATUS_ERROR;
 
 	if (!run)
 		return status;
-	parsed = options_parse(argc, argv, &run->options);
+	parsed = options_parse(name, argc, argv, &run->options);
 	if (parsed == OPTIONS_HELP)
-		status = 0;
+		status = fputs(options_help, stdout) < 0 ? VMM_STATUS_ERROR : VMM_STATUS_OK;
 	else if (parsed == OPTIONS_ERROR)
 		status = VMM_STATUS_USAGE;
 	else if (parsed == OPTIONS_RUN && set_up(run)) {

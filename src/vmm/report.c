@@ -5,6 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+static const char *reporter = "softcvm run";
+
+void vmm_report_as(const char *command) { reporter = command; }
+
 void vmm_error(const char *fmt, ...)
 {
 	char line[512];
@@ -14,5 +18,5 @@ void vmm_error(const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	/* One call, so that lines of several threads stay whole. */
-	fprintf(stderr, "softcvm run: %s\n", line);
+	fprintf(stderr, "%s: %s\n", reporter, line);
 }

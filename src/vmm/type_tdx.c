@@ -7,6 +7,7 @@
 #include "boot/first_stage.h"
 #include "vmm/bytes.h"
 #include "vmm/first_stage.h"
+#include "vmm/launch.h"
 #include "vmm/private_memory.h"
 #include "vmm/report.h"
 #include "vmm/vm.h"
@@ -160,37 +161,56 @@ static void remove_memory(struct vm *vm)
 
 /* ---------------------------------------------------------------- launch */
 
+/* What was loaded, the working memory of the first stage (which cannot accept it before it is in 64-bit mode) among it; then the
+ * first stage with its description. */
+static int regions(struct vm *vm, struct launch_region *out)
+{
+	struct guest_memory *mem = &vm->memory;
+	int n = 0, err = 0;
+
+	_Static_assert(VM_MAX_REGIONS >= MEMORY_MAX_PLACED + 1, "all that can be loaded");
+	if (!memory_place(mem, FIRST_STAGE_WORK, FIRST_STAGE_WORK_END - FIRST_STAGE_WORK)) {
+		vmm_error("there is no memory for the first stage");
+		return -EINVAL;
+	}
+	err = first_stage_describe(vm);
+	if (err)
+		return err;
+	for (unsigned int i = 0; i < mem->nr_placed; i++) {
+		const struct memory_range *p = &mem->placed[i];
+
+		out[n++] = (struct launch_region){ p->start, p->size, memory_at(mem, p->start, p->size), p->size, true,
+						   "kernel, initrd, command line, tables, working memory" };
+	}
+	out[n++] = (struct launch_region){ FIRST_STAGE_INFO, FIRST_STAGE_SIZE, vm->first_stage, FIRST_STAGE_SIZE, true,
+					   "first stage and its description of the machine" };
+	return n;
+}
+
 /* Copied into the TD and measured; the copy that the VMM had is given back. */
-static int add_pages(struct vm *vm, void *from, uint64_t gpa, uint64_t size)
+static int add_pages(struct vm *vm, const struct launch_region *r)
 {
 	struct kvm_tdx_init_mem_region region = {
-		.source_addr = (uintptr_t)from,
-		.gpa = gpa,
-		.nr_pages = size / MEMORY_PAGE,
+		.source_addr = (uintptr_t)r->data,
+		.gpa = r->gpa,
+		.nr_pages = r->size / MEMORY_PAGE,
 	};
 	int err = tdx_command(vm, vm->vcpu[0].fd, KVM_TDX_INIT_MEM_REGION, KVM_TDX_MEASURE_MEMORY_REGION, &region,
 			      "KVM_TDX_INIT_MEM_REGION");
 
 	if (!err)
-		madvise(from, size, MADV_DONTNEED);
+		madvise((void *)(uintptr_t)r->data, r->size, MADV_DONTNEED);
 	return err;
 }
 
 static int start(struct vm *vm)
 {
-	struct guest_memory *mem = &vm->memory;
-	int err = 0;
+	struct launch_region region[VM_MAX_REGIONS];
+	int count = regions(vm, region);
+	int err = count < 0 ? count : 0;
 
-	/* All zero: the first stage has no way to accept it before it is in 64-bit mode. */
-	if (!memory_place(mem, FIRST_STAGE_WORK, FIRST_STAGE_WORK_END - FIRST_STAGE_WORK))
-		err = -EINVAL;
-	if (!err)
-		err = first_stage_describe(vm);
-	for (unsigned int i = 0; !err && i < mem->nr_placed; i++)
-		err = add_pages(vm, memory_at(mem, mem->placed[i].start, mem->placed[i].size), mem->placed[i].start,
-				mem->placed[i].size);
-	if (!err)
-		err = add_pages(vm, vm->first_stage, FIRST_STAGE_INFO, FIRST_STAGE_SIZE);
+	for (int i = 0; !err && i < count; i++)
+		err = add_pages(vm, &region[i]);
 	return err ? err : tdx_command(vm, vm->fd, KVM_TDX_FINALIZE_VM, 0, NULL, "KVM_TDX_FINALIZE_VM");
 }
 
@@ -239,6 +259,7 @@ const struct vm_type vm_type_tdx = {
 	.add_memory = add_memory,
 	.init_vm = init_vm,
 	.init_vcpu = init_vcpu,
+	.regions = regions,
 	.start = start,
 	.convert = private_memory_convert,
 	.memory_fault = private_memory_convert,

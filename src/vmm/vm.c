@@ -173,7 +173,7 @@ int vm_create(struct vm *vm, const struct vmm_config *config)
 	return err ? err : add_devices(vm);
 }
 
-int vm_start(struct vm *vm)
+int vm_write_tables(struct vm *vm)
 {
 	int err = acpi_write(&vm->memory, &(struct acpi_config){
 		.cpus = vm->config->cpus,
@@ -185,7 +185,15 @@ int vm_start(struct vm *vm)
 		return err;
 	}
 	firmware_write(&vm->memory);
-	err = add_vcpus(vm);
+	return 0;
+}
+
+int vm_start(struct vm *vm)
+{
+	int err = vm_write_tables(vm);
+
+	if (!err)
+		err = add_vcpus(vm);
 	if (!err)
 		err = vm->config->type->start(vm);
 	for (unsigned int i = 0; !err && i < vm->nr_virtio; i++)

@@ -82,6 +82,8 @@ int vm_add_slots(struct vm *vm);
 int vm_create(struct vm *vm, const struct vmm_config *config);
 int vm_start(struct vm *vm);
 void vm_join(struct vm *vm); /* after vm_end() */
+/* After loading: the tables that a kernel finds in memory. vm_start() does it; for who starts nothing. 0 or -errno after a message. */
+int vm_write_tables(struct vm *vm);
 void vm_destroy(struct vm *vm);
 
 /* Any thread. The first reason counts. */

@@ -13,6 +13,9 @@
 
 #include "softcvm/softcvm.h"
 
+#define VM_MAX_REGIONS 160u
+
+struct launch_region;
 struct vcpu;
 struct vm;
 struct vmm_config;
@@ -45,6 +48,9 @@ struct vm_type {
 	int (*init_vm)(struct vm *vm);
 	/* The vCPU has been made, and its CPUID set. */
 	int (*init_vcpu)(struct vcpu *vcpu);
+	/* The guest is loaded: what its memory will hold before it runs, in order; how many regions (at most VM_MAX_REGIONS), or
+	 * -errno after a message. NULL: nothing is measured. */
+	int (*regions)(struct vm *vm, struct launch_region *out);
 	/* The guest is loaded, the vCPUs exist: what the first KVM_RUN needs. */
 	int (*start)(struct vm *vm);
 	/* The guest asks for whole pages to become private or shared (KVM_HC_MAP_GPA_RANGE). -EINVAL without a message:

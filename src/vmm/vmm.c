@@ -4,6 +4,7 @@
 
 #include "vmm/blob.h"
 #include "vmm/console.h"
+#include "vmm/launch.h"
 #include "vmm/report.h"
 #include "vmm/vm.h"
 
@@ -190,6 +191,43 @@ static int describe_end(struct session *s)
 	default:
 		return VMM_STATUS_OK;
 	}
+}
+
+static int visit(struct session *s, int (*fn)(void *opaque, const struct launch_region *regions, unsigned int count), void *opaque)
+{
+	struct launch_region region[VM_MAX_REGIONS];
+	int count, err = vm_write_tables(&s->vm);
+
+	if (err)
+		return err;
+	count = s->config->type->regions(&s->vm, region);
+	return count < 0 ? count : fn(opaque, region, (unsigned int)count);
+}
+
+int vmm_visit_launch(const struct vmm_config *config, int (*fn)(void *opaque, const struct launch_region *regions, unsigned int count),
+		     void *opaque)
+{
+	struct session *s;
+	int err;
+
+	if (!config->type->regions) {
+		vmm_error("nothing of a %s VM is measured", config->type->name);
+		return -ENOTSUP;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		vmm_error("out of memory");
+		return -ENOMEM;
+	}
+	s->config = config;
+	err = vm_create(&s->vm, config);
+	if (!err)
+		err = load(s);
+	if (!err)
+		err = visit(s, fn, opaque);
+	vm_destroy(&s->vm);
+	free(s);
+	return err;
 }
 
 /* One machine from power-on to its end; *again when it asked for a reset and shall have it. */

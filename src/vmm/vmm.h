@@ -67,6 +67,14 @@ struct vmm_config {
 };
 
 int vmm_run(const struct vmm_config *config);
+
+struct launch_region; /* launch.h */
+/*
+ * All that vmm_run() does before the guest exists, and no guest: visit() is given what its memory would hold, in order. Its result,
+ * or -errno after a message (-ENOTSUP: nothing is measured of this type).
+ */
+int vmm_visit_launch(const struct vmm_config *config, int (*visit)(void *opaque, const struct launch_region *regions, unsigned int count),
+		     void *opaque);
 /* The device at a guest-physical address. Any thread, while the machine exists (vmm_config.ended). */
 const char *vmm_describe_mmio(const struct vm *vm, uint64_t gpa);
 
