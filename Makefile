@@ -18,7 +18,7 @@ guest: deps
 	@scripts/make-initrd 6.12
 	@scripts/make-initrd 6.1
 
-# Boots Debian's stock 6.12 cloud kernel to user space in a plain and in a protected VM, and tells of the latter's memory.
+# Boots Debian's stock 6.12 cloud kernel to user space in a plain VM, a protected VM and a trust domain; what became of their memory.
 demo: all guest
 	@scripts/demo $(BUILD)
 
