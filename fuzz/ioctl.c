@@ -457,6 +457,14 @@ static void run_vcpu(struct world *w, const struct call *c)
 	softcvm_ioctl(fd, KVM_RUN, NULL);
 }
 
+static void read_statistics(int fd)
+{
+	int statistics = softcvm_ioctl(fd, KVM_GET_STATS_FD, NULL);
+
+	if (statistics >= 0 && softcvm_close(statistics))
+		close(statistics);
+}
+
 static void request(struct script *s, const struct call *c)
 {
 	unsigned long number = requests[c->what].request;
@@ -476,6 +484,8 @@ static void request(struct script *s, const struct call *c)
 		create_memfd(s->w, arg);
 	else if (number == KVM_CREATE_VCPU)
 		create_vcpu(s->w, c->seed[0]);
+	else if (number == KVM_GET_STATS_FD)
+		read_statistics(fd);
 	else if (number != KVM_CREATE_VM)
 		softcvm_ioctl(fd, number,
 			      requests[c->what].on == VM && c->mode & 0x20 ? (void *)(uintptr_t)c->seed[0] : arg);

@@ -139,6 +139,37 @@ static void test_window_behind_masked_lint0(void **state)
 	}
 }
 
+/* The page of an instruction goes away between its access and its end: it ends with #UD, and not never. */
+static void test_code_gone_behind_an_access(void **state)
+{
+	static const unsigned char handler[] = { 0xf4 }, reader[] = { 0x8a, 0x07, 0xf4 }; /* mov al, [bx]; hlt */
+	unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_regs regs = { .rflags = 2, .rsp = 0x8000 };
+	struct kvm_sregs sregs;
+	struct guest g;
+
+	create(&g, SOFTCVM_PLATFORM_INTEL, handler, sizeof(handler));
+	memcpy(g.ram + 6 * 4, (const unsigned char[]){ CODE_AT & 0xff, CODE_AT >> 8, 0, 0 }, 4);
+	memcpy(page, reader, sizeof(reader));
+	assert_int_equal(set_region(&g, 1, 0, 0x20000, 4096, page), 0);
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_GET_SREGS, &sregs), 0);
+	sregs.cs.base = 0x20000;
+	sregs.cs.selector = 0x2000;
+	sregs.ds.base = 0x30000;
+	sregs.ds.selector = 0x3000;
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_SREGS, &sregs), 0);
+	assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_REGS, &regs), 0);
+	expect_mmio(&g, 0x30000, 1, 0);
+	assert_int_equal(set_region(&g, 1, 0, 0x20000, 0, page), 0);
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_INTERNAL_ERROR);
+	assert_int_equal(run(&g), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_HLT);
+	assert_int_equal(regs_of(&g).rip, CODE_AT + 1);
+	destroy(&g);
+	munmap(page, 4096);
+}
+
 static void test_sync_regs(void **state)
 {
 	static const unsigned char code[] = { 0x40, 0xe6, 0x10, 0xf4 }; /* inc ax; out 0x10, al; hlt */
@@ -197,6 +228,7 @@ int main(void)
 		cmocka_unit_test(test_immediate_exit),
 		cmocka_unit_test(test_user_interrupt),
 		cmocka_unit_test(test_window_behind_masked_lint0),
+		cmocka_unit_test(test_code_gone_behind_an_access),
 		cmocka_unit_test(test_sync_regs),
 		cmocka_unit_test(test_guest_debug),
 	};

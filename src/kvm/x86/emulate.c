@@ -62,8 +62,11 @@ int kvm_emulation_failure(struct kvm_vcpu *vcpu)
 	bool instead = vcpu->kvm->caps.exit_on_emulation_failure;
 
 	kvm_count(&vcpu->stats.insn_emulation_fail);
-	if (!instead)
+	/* #UD is how the instruction ends, whatever of it was already done. */
+	if (!instead) {
+		hw_cpu_drop_access(vcpu->cpu);
 		kvm_inject_ud(vcpu);
+	}
 	if (!instead && kvm_cpl(vcpu))
 		return KVM_RESUME_GUEST;
 	fill_emulation_failure(vcpu);
