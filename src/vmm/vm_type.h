@@ -39,6 +39,7 @@ struct vm_type {
 	/* Processors can start all at once in the first stage, which leaves them in the mailbox of the multiprocessor wake-up structure. */
 	bool mailbox;
 	bool starts_together; /* there is no other way */
+	bool mmio_by_ve;      /* the guest's own code makes MMIO of an access, so KVM does not see where it came from */
 	/* hypercall.ret of a conversion that is refused */
 	uint64_t conversion_refused;
 

@@ -11,6 +11,9 @@
 #include "vmm/vmm.h"
 
 #define MAX_SITES     8192u /* power of two: a guest can touch MMIO from as many instructions as it likes */
+#define EXIT_REASON_EPT_VIOLATION 48u /* SDM 3D appendix C */
+/* The shared bit is 47 or 51, and devices are far below either. */
+#define ADDRESS_WITHOUT_SHARED_BIT ((1ull << 47) - 1)
 #define PAGE_OF(gpa)  ((gpa) & ~0xfffull)
 
 struct site {
@@ -59,8 +62,10 @@ static void record(struct observe_sink *sink, const struct observe_record *rec)
 	pthread_mutex_lock(&p->lock);
 	if (rec->event == OBSERVE_KVM_EXIT)
 		p->exit_rip[rec->vcpu] = rec->arg[2];
-	else
+	else if (rec->event == OBSERVE_KVM_MMIO)
 		count(p, p->exit_rip[rec->vcpu], rec->arg[2]);
+	else if (rec->arg[1] == EXIT_REASON_EPT_VIOLATION)
+		count(p, rec->arg[0], rec->arg[3] & ADDRESS_WITHOUT_SHARED_BIT);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -72,7 +77,7 @@ static void destroy(struct observe_sink *sink)
 	free(p);
 }
 
-int profile_create(struct observer *obs, struct profile **out)
+int profile_create(struct observer *obs, bool by_ve, struct profile **out)
 {
 	struct observe_mask mask = { { 0 } };
 	struct profile *p = calloc(1, sizeof(*p));
@@ -82,8 +87,12 @@ int profile_create(struct observer *obs, struct profile **out)
 	pthread_mutex_init(&p->lock, NULL);
 	p->sink.record = record;
 	p->sink.close = destroy;
-	observe_mask_add(&mask, OBSERVE_KVM_EXIT);
-	observe_mask_add(&mask, OBSERVE_KVM_MMIO);
+	if (by_ve) {
+		observe_mask_add(&mask, OBSERVE_HW_VE);
+	} else {
+		observe_mask_add(&mask, OBSERVE_KVM_EXIT);
+		observe_mask_add(&mask, OBSERVE_KVM_MMIO);
+	}
 	observer_attach(obs, &p->sink, &mask);
 	*out = p;
 	return 0;

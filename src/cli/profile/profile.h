@@ -15,7 +15,7 @@
 struct vm;
 struct profile;
 
-/* 0 or -ENOMEM. The observer owns it. */
-int profile_create(struct observer *obs, struct profile **out);
+/* by_ve: the guest is a TD. 0 or -ENOMEM. The observer owns it. */
+int profile_create(struct observer *obs, bool by_ve, struct profile **out);
 /* Stops the vCPUs by the debug port while it reads the guest's symbols. */
 void profile_report(struct profile *profile, const char *kernel, struct debug_port *debug, const struct vm *vm, FILE *out);

@@ -140,13 +140,17 @@ static bool converts_to_ve(const struct hw_cpu *c, const struct access *a)
 
 static int ept_violation_ve(struct hw_cpu *c, const struct access *a)
 {
-	*c->ctl.ve_info = (struct hw_ve_info){
+	struct hw_ve_info *info = c->ctl.ve_info;
+
+	*info = (struct hw_ve_info){
 		.exit_reason = VMX_EXIT_EPT_VIOLATION,
 		.busy = ~0u,
 		.qualification = ept_qualification(a) | take_fault_bits(c),
 		.guest_linear = a->lin,
 		.guest_physical = claimed_address(c, a),
 	};
+	observe(hw_machine_config(c->machine)->obs, OBSERVE_HW_VE, c->index, c->arch.rip, info->exit_reason, info->qualification,
+		info->guest_physical, info->guest_linear);
 	return cpu_raise(c, X86_VE);
 }
 
