@@ -16,7 +16,7 @@
 enum option_id {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_VM_TYPE, OPT_MAILBOX, OPT_PLATFORM, OPT_PHYS_BITS, OPT_KVM_COMPAT,
 	OPT_NO_SLOT_IS_MMIO, OPT_IRQCHIP,
-	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_STATS, OPT_CHECK, OPT_GDB, OPT_PROFILE, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
+	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_STATS, OPT_CHECK, OPT_GDB, OPT_PROFILE, OPT_QUOTE_AUTHORITY, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -45,6 +45,7 @@ static const struct option long_options[] = {
 	{ "check", no_argument, NULL, OPT_CHECK },
 	{ "gdb", required_argument, NULL, OPT_GDB },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
+	{ "quote-authority", required_argument, NULL, OPT_QUOTE_AUTHORITY },
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "reboot", no_argument, NULL, OPT_REBOOT },
 	{ "debug-exit", no_argument, NULL, OPT_DEBUG_EXIT },
@@ -80,6 +81,7 @@ const char options_help[] =
 	"      --profile mmio       at the end, the guest functions that touched MMIO, with counts and devices\n"
 	"      --stats              at the end: pages private, shared and converted, faults by kind, exits\n"
 	"      --check              check the invariants of guest memory at every exit\n"
+	"      --quote-authority DIR  the test certificates that quotes of a TD are signed with (default: the user's own)\n"
 	"      --gdb PORT           wait for GDB on this port of the loopback interface\n"
 	"      --debug-exit         port 0xf4 ends the machine with status (value << 1) | 1\n"
 	"      --accel KIND         softcvm, or kvm for the host's /dev/kvm (default: softcvm)\n"
@@ -258,6 +260,9 @@ static bool set_option(int id, char *value, struct run_options *o)
 		return true;
 	case OPT_TRACE_EVENTS:
 		o->trace_events = value;
+		return true;
+	case OPT_QUOTE_AUTHORITY:
+		o->quote_authority = value;
 		return true;
 	case OPT_PROFILE:
 		o->profile_mmio = !strcmp(value, "mmio");

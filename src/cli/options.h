@@ -11,6 +11,7 @@ struct run_options {
 	bool stats;
 	unsigned int gdb_port;	   /* 0: no debugger */
 	bool profile_mmio;
+	const char *quote_authority; /* NULL: the user's default folder */
 };
 
 enum options_result { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_ERROR };

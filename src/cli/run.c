@@ -4,8 +4,10 @@
 #include "cli/gdb.h"
 #include "cli/options.h"
 #include "cli/profile/profile.h"
+#include "cli/quote/service.h"
 #include "cli/stats.h"
 #include "observe/observe.h"
+#include "vmm/vm_type.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -26,6 +28,7 @@ struct run {
 	struct debug_port *debug;
 	struct gdb_server *gdb;
 	struct profile *profile;
+	struct quote_service *quotes;
 	struct stats *stats; /* the observer's */
 	struct vmm_stats vmm_stats;
 	FILE *trace;
@@ -154,9 +157,18 @@ static bool add_debug_port(struct run *run)
 
 static bool add_profile(struct run *run)
 {
-	int err = profile_create(run->observer, &run->profile);
+	int err = profile_create(run->observer, run->options.vmm.type->mmio_by_ve, &run->profile);
 
 	return !err || failed("--profile", err);
+}
+
+static bool add_quotes(struct run *run)
+{
+	int err = quote_service_create(run->options.quote_authority, &run->quotes);
+
+	run->options.vmm.quote = quote_service_quote;
+	run->options.vmm.quote_opaque = run->quotes;
+	return !err || failed("quotes", err);
 }
 
 static bool add_stats(struct run *run)
@@ -183,6 +195,8 @@ static bool set_up(struct run *run)
 		return false;
 	if (run->options.stats)
 		run->options.vmm.stats = &run->vmm_stats;
+	if (!add_quotes(run))
+		return false;
 	if (run->options.vmm.accel_host)
 		return !run->options.trace || failed("--trace with --accel kvm", -ENOTSUP);
 	err = observer_create(&run->observer);
@@ -215,6 +229,7 @@ int cmd_run(int argc, char **argv)
 			stats_print(run->stats, &run->vmm_stats, stderr);
 	}
 	stop_debugger(run);
+	quote_service_destroy(run->quotes);
 	if (run->debug)
 		debug_port_destroy(run->debug);
 	if (run->observer)

@@ -10,6 +10,7 @@
 #include "vmm/launch.h"
 #include "vmm/private_memory.h"
 #include "vmm/report.h"
+#include "vmm/tdx_quote.h"
 #include "vmm/vm.h"
 
 #include <errno.h>
@@ -240,8 +241,12 @@ static bool handle_exit(struct vcpu *vcpu)
 		fatal_error(vcpu);
 		return true;
 	}
-	/* Quotes, notifications: KVM has put into ret that there is no such service. */
-	return run->exit_reason == KVM_EXIT_TDX;
+	if (run->exit_reason != KVM_EXIT_TDX)
+		return false;
+	/* Of the others KVM has put into ret that there is no such service. */
+	if (run->tdx.nr == TDVMCALL_GET_QUOTE)
+		tdx_get_quote(vcpu);
+	return true;
 }
 
 const struct vm_type vm_type_tdx = {
@@ -254,6 +259,7 @@ const struct vm_type vm_type_tdx = {
 	.access_platform = true,
 	.split_irqchip = true,
 	.starts_together = true,
+	.mmio_by_ve = true,
 	.mailbox = true,
 	.conversion_refused = EINVAL,
 	.add_memory = add_memory,

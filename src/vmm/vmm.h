@@ -61,6 +61,10 @@ struct vmm_config {
 	bool check;
 	struct vmm_stats *stats; /* filled in when the machine has ended, of its last start; may be NULL */
 	struct observe_sink *last_events; /* a ring to print when the guest crashes; may be NULL */
+	/* Signs what a guest reports of itself: a TDREPORT of 1024 bytes in, a quote out; *size is the room for it, then its length. 0
+	 * or -errno. NULL: there is no such service. Any vCPU thread. */
+	int (*quote)(void *opaque, const void *report, uint8_t *out, size_t *size);
+	void *quote_opaque;
 	/* The machine has ended, its vCPUs are about to be joined: a debugger has to let go of them. May be NULL. */
 	void (*ended)(void *opaque, const struct vm *vm);
 	void *ended_opaque;
