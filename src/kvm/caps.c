@@ -5,6 +5,7 @@
 
 #include "kvm/ioctl.h"
 #include "kvm/irqchip.h"
+#include "kvm/x86/smm.h"
 #include "kvm/x86/x86.h"
 
 #define QUIRKS                                                                                                  \
@@ -31,6 +32,7 @@ static int max_vcpu_id(const struct kvm *kvm)
 }
 
 static int readonly_mem(const struct kvm *kvm) { return !kvm || kvm->vendor->has_readonly_mem; }
+static int smm(const struct kvm *kvm) { return !kvm || kvm_has_smm(kvm); }
 static int address_spaces(const struct kvm *kvm)
 {
 	return (int)(kvm ? kvm->vendor : &kvm_vendor_plain)->address_spaces;
@@ -117,6 +119,7 @@ static const struct capability capabilities[] = {
 	{ KVM_CAP_SPLIT_IRQCHIP, .value = 1 },
 	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, .value = 1 },
 	{ KVM_CAP_VCPU_ATTRIBUTES, .value = 1 },
+	{ KVM_CAP_X86_SMM, .ask = smm },
 	{ KVM_CAP_MAX_VCPU_ID, .ask = max_vcpu_id },
 	{ KVM_CAP_X2APIC_API, .value = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK },
 	{ KVM_CAP_IMMEDIATE_EXIT, .value = 1 },

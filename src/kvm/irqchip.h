@@ -119,6 +119,9 @@ void kvm_lapic_eoi_exit(struct kvm_vcpu *vcpu, u8 vector);
 bool kvm_lapic_accept_events(struct kvm_vcpu *vcpu);
 /* KVM_MP_STATE_SIPI_RECEIVED: the vector of the last SIPI starts the vCPU again. */
 void kvm_lapic_repeat_sipi(struct kvm_vcpu *vcpu);
+/* An INIT waits (for the end of SMM). */
+bool kvm_lapic_init_pending(const struct kvm_vcpu *vcpu);
+void kvm_lapic_set_init_pending(struct kvm_vcpu *vcpu, bool pending);
 
 /* Something that ends a halt (NMI, interrupt that can be delivered, INIT, SIPI). Own thread. */
 bool kvm_cpu_has_interrupt(struct kvm_vcpu *vcpu); /* whatever RFLAGS.IF says */

@@ -126,6 +126,7 @@ enum kvm_request {
 	KVM_REQ_UNHALT,	      /* KVM_HC_KICK_CPU */
 	KVM_REQ_APIC,	      /* IRQ's: local APIC state changed by another thread */
 	KVM_REQ_MSR_FILTER,
+	KVM_REQ_SMI,
 	KVM_REQ_DIRTY_RING_SOFT_FULL,
 	KVM_REQ_COUNT,
 };
@@ -179,6 +180,10 @@ struct kvm_vcpu {
 	struct kvm_vcpu_msrs *msrs;  /* x86/msr.c */
 	struct kvm_tdx_vcpu *tdx;    /* vendor/tdx.h */
 	struct hw_msr_bitmap msr_bitmap; /* x86/msr_filter.c: ctl.msr_bitmap while there is a filter */
+	struct kvm_smm {	     /* x86/smm.c */
+		bool on, pending, inside_nmi;
+		u32 base;
+	} smm;
 	struct kvm_vcpu_stats stats;
 	struct kvm_steal {	     /* x86/steal.c */
 		u64 msr;
@@ -253,6 +258,13 @@ bool kvm_guest_has_x2apic(const struct kvm_vcpu *vcpu);
 bool kvm_guest_has_tsc_deadline(const struct kvm_vcpu *vcpu);
 bool kvm_guest_has_mwait(const struct kvm_vcpu *vcpu);
 unsigned int kvm_guest_phys_bits(const struct kvm_vcpu *vcpu);
+
+/* Where the vCPU's memory is: SMM has an address space of its own. */
+static inline unsigned int kvm_vcpu_as(const struct kvm_vcpu *vcpu) { return vcpu->smm.on ? 1 : 0; }
+static inline struct stage2 *kvm_vcpu_stage2(struct kvm_vcpu *vcpu)
+{
+	return vcpu->smm.on ? &vcpu->kvm->mmu.smm : &vcpu->kvm->mmu.s2;
+}
 
 static inline bool kvm_is_intel(const struct kvm *kvm)
 {

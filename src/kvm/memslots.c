@@ -443,9 +443,9 @@ static bool guest_owns(struct kvm *kvm, gfn_t f)
  * kvm reads and writes what the client has mapped, as __kvm_read_guest_page() does. It asks no attribute: where the frame is
  * private, the guest does not see what is written here, and where the guest owns the page this fails. The trace says so.
  */
-static int access_page(struct kvm *kvm, gpa_t a, void *read_to, const void *write_from, size_t size)
+static int access_page(struct kvm *kvm, unsigned int as_id, gpa_t a, void *read_to, const void *write_from, size_t size)
 {
-	const struct kvm_memslot *slot = kvm_find_slot(kvm, 0, gpa_to_gfn(a));
+	const struct kvm_memslot *slot = kvm_find_slot(kvm, as_id, gpa_to_gfn(a));
 	hpa_t at;
 	int error;
 
@@ -466,7 +466,7 @@ static int access_page(struct kvm *kvm, gpa_t a, void *read_to, const void *writ
 	return error;
 }
 
-static int access_guest(struct kvm *kvm, gpa_t a, u8 *read_to, const u8 *write_from, size_t size)
+static int access_guest(struct kvm *kvm, unsigned int as_id, gpa_t a, u8 *read_to, const u8 *write_from, size_t size)
 {
 	int error = 0;
 
@@ -476,7 +476,7 @@ static int access_guest(struct kvm *kvm, gpa_t a, u8 *read_to, const u8 *write_f
 
 		if (n > size)
 			n = size;
-		error = access_page(kvm, a, read_to, write_from, n);
+		error = access_page(kvm, as_id, a, read_to, write_from, n);
 		a.v += n;
 		size -= n;
 		read_to = read_to ? read_to + n : NULL;
@@ -488,12 +488,22 @@ static int access_guest(struct kvm *kvm, gpa_t a, u8 *read_to, const u8 *write_f
 
 int kvm_read_guest(struct kvm *kvm, gpa_t a, void *dst, size_t size)
 {
-	return access_guest(kvm, a, dst, NULL, size);
+	return access_guest(kvm, 0, a, dst, NULL, size);
 }
 
 int kvm_write_guest(struct kvm *kvm, gpa_t a, const void *src, size_t size)
 {
-	return access_guest(kvm, a, NULL, src, size);
+	return access_guest(kvm, 0, a, NULL, src, size);
+}
+
+int kvm_read_guest_as(struct kvm *kvm, unsigned int as_id, gpa_t a, void *dst, size_t size)
+{
+	return access_guest(kvm, as_id, a, dst, NULL, size);
+}
+
+int kvm_write_guest_as(struct kvm *kvm, unsigned int as_id, gpa_t a, const void *src, size_t size)
+{
+	return access_guest(kvm, as_id, a, NULL, src, size);
 }
 
 int kvm_write_guest_mapped(struct kvm *kvm, gpa_t a, const void *src, size_t size)

@@ -84,6 +84,9 @@ static inline hpa_t kvm_slot_hpa(const struct kvm_memslot *s, gfn_t f)
  */
 int kvm_read_guest(struct kvm *kvm, gpa_t a, void *dst, size_t size);
 int kvm_write_guest(struct kvm *kvm, gpa_t a, const void *src, size_t size);
+/* Through another one. */
+int kvm_read_guest_as(struct kvm *kvm, unsigned int as_id, gpa_t a, void *dst, size_t size);
+int kvm_write_guest_as(struct kvm *kvm, unsigned int as_id, gpa_t a, const void *src, size_t size);
 /*
  * The same for structures that Linux keeps mapped in the kernel (gfn_to_pfn cache: kvmclock), where no fault is expected. On a VM
  * type whose guests own pages this takes the page from the guest.

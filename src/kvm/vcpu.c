@@ -22,6 +22,7 @@
 #include "kvm/irqchip.h"
 #include "kvm/x86/clock.h"
 #include "kvm/x86/lapic.h"
+#include "kvm/x86/smm.h"
 #include "kvm/x86/x86.h"
 
 static __thread struct kvm_vcpu *loaded;
@@ -93,6 +94,7 @@ void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
 	memset(&vcpu->exception, 0, sizeof(vcpu->exception));
 	memset(&hw_cpu_ctl(vcpu->cpu)->inject, 0, sizeof(struct hw_event));
 	vcpu->reinject.valid = false;
+	kvm_smm_reset(vcpu, init);
 	kvm_lapic_reset(vcpu, init);
 	kvm_msr_reset(vcpu, init);
 	/* EDX after RESET and INIT is the processor's signature: SDM 3A 9.1.1. */
@@ -254,6 +256,12 @@ long kvm_ioctl_create_vcpu(struct kvm_call *c)
 
 long kvm_ioctl_interrupt(struct kvm_call *c) { return kvm_vcpu_ioctl_interrupt(c->vcpu, c->arg); }
 long kvm_ioctl_nmi(struct kvm_call *c) { return kvm_vcpu_ioctl_nmi(c->vcpu); }
+long kvm_ioctl_smi(struct kvm_call *c)
+{
+	kvm_make_request(c->vcpu, KVM_REQ_SMI);
+	return 0;
+}
+
 long kvm_ioctl_get_lapic(struct kvm_call *c) { return kvm_vcpu_ioctl_get_lapic(c->vcpu, c->arg); }
 long kvm_ioctl_set_lapic(struct kvm_call *c) { return kvm_vcpu_ioctl_set_lapic(c->vcpu, c->arg); }
 long kvm_ioctl_set_tsc_khz(struct kvm_call *c)

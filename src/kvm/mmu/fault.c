@@ -105,7 +105,7 @@ static int handle_mmio_entry(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault
 	if (remembered_mmio(vcpu, f, generation))
 		return answer(fault, OBSERVE_RULE_FAULT_MMIO_CACHED, RET_PF_EMULATE);
 	pthread_mutex_lock(&mmu->lock);
-	mmio = kvm_tdp_lookup_mmio(vcpu->kvm, f, &cached);
+	mmio = kvm_tdp_lookup_mmio(vcpu->kvm, kvm_vcpu_stage2(vcpu), f, &cached);
 	pthread_mutex_unlock(&mmu->lock);
 	if (!mmio)
 		return answer(fault, OBSERVE_RULE_FAULT_MMIO_ZAPPED, RET_PF_RETRY);
@@ -223,7 +223,7 @@ static int map_frame(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	int result;
 
 	pthread_mutex_lock(&mmu->lock);
-	mapped = fault->prefetch ? kvm_tdp_mapped_level(vcpu->kvm, fault->gfn, fault->is_private) : 0;
+	mapped = fault->prefetch ? kvm_tdp_mapped_level(vcpu, fault->gfn, fault->is_private) : 0;
 	if (fault_is_stale(vcpu, fault)) {
 		result = answer(fault, OBSERVE_RULE_FAULT_RETRY, RET_PF_RETRY);
 	} else if (mapped) {
@@ -297,7 +297,7 @@ static int fault_full_path(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	kvm_slots_lock(kvm);
 	/* Before anything that the mapping depends on is read: attribute, slot, frame. */
 	fault->mmu_seq = __atomic_load_n(&kvm->mmu.seq, __ATOMIC_ACQUIRE);
-	fault->slot = kvm_find_slot(kvm, 0, fault->gfn);
+	fault->slot = kvm_find_slot(kvm, kvm_vcpu_as(vcpu), fault->gfn);
 	result = decide(vcpu, fault);
 	observe(kvm->obs, OBSERVE_KVM_FAULT_DONE, vcpu->index, fault->gfn.v, result, fault->rule);
 	kvm_slots_unlock(kvm);

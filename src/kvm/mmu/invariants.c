@@ -92,7 +92,7 @@ static void check_entry(void *opaque, gfn_t f, u64 entry, unsigned int level)
 	check_shared_side(c, f);
 	if (!stage2_is_reserved(c->kvm->mmu.s2.format, entry))
 		check_leaf(c, f, entry, level);
-	else if (kvm_tdp_lookup_mmio(c->kvm, f, &generation))
+	else if (kvm_tdp_lookup_mmio(c->kvm, &c->kvm->mmu.s2, f, &generation))
 		check_mmio(c, f, generation);
 }
 

@@ -28,6 +28,7 @@ struct kvm_memslot;
 struct kvm_mmu {
 	pthread_mutex_t lock;
 	struct stage2 s2;
+	struct stage2 smm;	  /* the second address space's; kept and zapped with the first */
 	u64 empty;		  /* an entry where nothing is; 0 but for mmio_is_ve, where 0 is an MMIO entry */
 	struct kvm_mirror *mirror; /* NULL: private frames are in s2 like others, or there are none yet */
 	u64 seq;		  /* written under lock, read without it */
@@ -104,9 +105,9 @@ int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault);
 /* fault->slot is NULL: remember that there is nothing, for this generation of the slots. false: there is no room. */
 bool kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation);
 /* The level at which the frame is mapped; 0: it is not. */
-unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f, bool is_private);
+unsigned int kvm_tdp_mapped_level(struct kvm_vcpu *vcpu, gfn_t f, bool is_private);
 /* The entry of the leaf or hole at the frame; false: it is not an MMIO entry. */
-bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation);
+bool kvm_tdp_lookup_mmio(struct kvm *kvm, const struct stage2 *s2, gfn_t f, u64 *generation);
 /* Every MMIO entry. */
 void kvm_tdp_forget_mmio(struct kvm *kvm);
 /* Takes write permission from the frames whose bit is set (64 from `base`); kvm_tdp_flush() is the caller's. */

@@ -51,7 +51,7 @@ static bool read_client_pages(const struct prefault *p, u64 pages)
 	bool there = false;
 
 	kvm_slots_lock(p->vcpu->kvm);
-	slot = kvm_find_slot(p->vcpu->kvm, 0, p->at);
+	slot = kvm_find_slot(p->vcpu->kvm, kvm_vcpu_as(p->vcpu), p->at);
 	if (slot && !(slot->flags & KVM_MEMSLOT_INVALID) && pages <= slot->base.v + slot->pages - p->at.v)
 		there = !madvise(hpa_to_ptr(kvm_slot_hpa(slot, p->at)), pages << HW_PAGE_SHIFT, MADV_POPULATE_READ);
 	kvm_slots_unlock(p->vcpu->kvm);

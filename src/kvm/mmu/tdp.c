@@ -58,8 +58,10 @@ int kvm_mmu_create(struct kvm *kvm)
 	mmu->s2.levels = bits > 48 ? 5 : 4;
 	mmu->max_gfn = (u64)1 << (bits - HW_PAGE_SHIFT);
 	mmu->empty = kvm->vendor->mmio_is_ve ? STAGE2_EPT_SUPPRESS_VE : 0;
+	mmu->smm = mmu->s2;
 	mmu->s2.root = alloc_table(mmu);
-	return mmu->s2.root ? 0 : -ENOMEM;
+	mmu->smm.root = alloc_table(mmu);
+	return mmu->s2.root && mmu->smm.root ? 0 : -ENOMEM;
 }
 
 void kvm_mmu_destroy(struct kvm *kvm)
@@ -72,6 +74,8 @@ void kvm_mmu_destroy(struct kvm *kvm)
 		free_table(mmu, mmu->dead[i].table, mmu->dead[i].level);
 	free(mmu->dead);
 	free_table(mmu, mmu->s2.root, mmu->s2.levels);
+	if (mmu->smm.root)
+		free_table(mmu, mmu->smm.root, mmu->smm.levels);
 	mmu->s2.root = NULL;
 	kvm_mirror_destroy(kvm);
 	pthread_mutex_destroy(&mmu->lock);
@@ -94,11 +98,11 @@ static bool bury(struct kvm_mmu *mmu, u64 *table, unsigned int level)
 }
 
 /* The table entry that leads to the frame at `level`; NULL: a table is missing and `create` is not set, or no memory. */
-static u64 *find_entry(struct kvm_mmu *mmu, gfn_t f, unsigned int level, bool create, bool *replaced)
+static u64 *find_entry(struct kvm_mmu *mmu, const struct stage2 *s2, gfn_t f, unsigned int level, bool create, bool *replaced)
 {
-	u64 *table = mmu->s2.root;
+	u64 *table = s2->root;
 
-	for (unsigned int l = mmu->s2.levels; l > level; l--) {
+	for (unsigned int l = s2->levels; l > level; l--) {
 		u64 *e = &table[stage2_index(gfn_to_gpa(f), l)];
 		u64 *child;
 
@@ -137,7 +141,7 @@ int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 
 	if (fault->is_private && mmu->mirror)
 		return kvm_mirror_map(vcpu->kvm, fault->gfn, fault->hpa);
-	e = find_entry(mmu, fault->gfn, level, true, &fault->flush);
+	e = find_entry(mmu, kvm_vcpu_stage2(vcpu), fault->gfn, level, true, &fault->flush);
 	if (!e)
 		return -ENOMEM;
 	if (*e == leaf)
@@ -155,14 +159,14 @@ int kvm_tdp_map(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault)
 	return RET_PF_FIXED;
 }
 
-unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f, bool is_private)
+unsigned int kvm_tdp_mapped_level(struct kvm_vcpu *vcpu, gfn_t f, bool is_private)
 {
-	const struct kvm_mmu *mmu = &kvm->mmu;
-	const u64 *table = mmu->s2.root;
+	const struct kvm_mmu *mmu = &vcpu->kvm->mmu;
+	const u64 *table = kvm_vcpu_stage2(vcpu)->root;
 	hpa_t page;
 
 	if (is_private && mmu->mirror)
-		return kvm_mirror_lookup(kvm, f, &page) ? HW_LEVEL_4K : 0;
+		return kvm_mirror_lookup(vcpu->kvm, f, &page) ? HW_LEVEL_4K : 0;
 
 	for (unsigned int level = mmu->s2.levels; level >= HW_LEVEL_4K; level--) {
 		u64 e = load_entry(&table[stage2_index(gfn_to_gpa(f), level)]);
@@ -179,7 +183,8 @@ unsigned int kvm_tdp_mapped_level(struct kvm *kvm, gfn_t f, bool is_private)
 bool kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 generation)
 {
 	struct kvm_mmu *mmu = &vcpu->kvm->mmu;
-	u64 *e = find_entry(mmu, fault->gfn, HW_LEVEL_4K, mmu->tables < MAX_TABLES_FOR_MMIO, &fault->flush);
+	u64 *e = find_entry(mmu, kvm_vcpu_stage2(vcpu), fault->gfn, HW_LEVEL_4K, mmu->tables < MAX_TABLES_FOR_MMIO,
+			    &fault->flush);
 
 	if (!e)
 		return false;
@@ -189,9 +194,9 @@ bool kvm_tdp_map_mmio(struct kvm_vcpu *vcpu, struct kvm_page_fault *fault, u64 g
 	return true;
 }
 
-bool kvm_tdp_lookup_mmio(struct kvm *kvm, gfn_t f, u64 *generation)
+bool kvm_tdp_lookup_mmio(struct kvm *kvm, const struct stage2 *s2, gfn_t f, u64 *generation)
 {
-	u64 *e = find_entry(&kvm->mmu, f, HW_LEVEL_4K, false, NULL);
+	u64 *e = find_entry(&kvm->mmu, s2, f, HW_LEVEL_4K, false, NULL);
 
 	if (!e || !is_mmio(&kvm->mmu, *e))
 		return false;
@@ -215,7 +220,16 @@ void kvm_tdp_forget_mmio(struct kvm *kvm)
 {
 	pthread_mutex_lock(&kvm->mmu.lock);
 	forget_mmio(&kvm->mmu, kvm->mmu.s2.root, kvm->mmu.s2.levels);
+	forget_mmio(&kvm->mmu, kvm->mmu.smm.root, kvm->mmu.smm.levels);
 	pthread_mutex_unlock(&kvm->mmu.lock);
+}
+
+static void write_protect(struct kvm_mmu *mmu, const struct stage2 *s2, gfn_t f)
+{
+	u64 *e = find_entry(mmu, s2, f, HW_LEVEL_4K, false, NULL);
+
+	if (e && stage2_present(s2->format, *e) && !is_mmio(mmu, *e))
+		store_entry(e, *e & ~(u64)STAGE2_W);
 }
 
 void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask)
@@ -224,10 +238,9 @@ void kvm_tdp_write_protect(struct kvm *kvm, gfn_t base, u64 mask)
 		observe(kvm->obs, OBSERVE_KVM_WRITE_PROTECT, -1, base.v, mask);
 	for (; mask; mask &= mask - 1) {
 		gfn_t f = gfn(base.v + __builtin_ctzll(mask));
-		u64 *e = find_entry(&kvm->mmu, f, HW_LEVEL_4K, false, NULL);
 
-		if (e && stage2_present(kvm->mmu.s2.format, *e) && !is_mmio(&kvm->mmu, *e))
-			store_entry(e, *e & ~(u64)STAGE2_W);
+		write_protect(&kvm->mmu, &kvm->mmu.s2, f);
+		write_protect(&kvm->mmu, &kvm->mmu.smm, f);
 	}
 }
 
@@ -286,6 +299,7 @@ void kvm_tdp_zap_shared(struct kvm *kvm, gfn_t start, gfn_t end, enum observe_ru
 
 	pthread_mutex_lock(&mmu->lock);
 	zap_table(mmu, mmu->s2.root, mmu->s2.levels, 0, start.v, end.v);
+	zap_table(mmu, mmu->smm.root, mmu->smm.levels, 0, start.v, end.v);
 	/* Inside, so that a mapping that follows is told behind it. */
 	observe(kvm->obs, OBSERVE_KVM_TDP_ZAP, -1, start.v, end.v, why);
 	pthread_mutex_unlock(&mmu->lock);

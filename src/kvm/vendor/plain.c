@@ -11,7 +11,7 @@ const struct kvm_vendor kvm_vendor_plain = {
 	.platforms = KVM_ON_INTEL | KVM_ON_AMD,
 	.has_readonly_mem = true,
 	.pre_fault_allowed = true,
-	/* The second is that of SMM, which no processor of ours enters; its slots are kept, as in Linux. */
+	/* The second is that of SMM. */
 	.address_spaces = 2,
 	.claim = claim,
 	.enter = kvm_x86_enter,

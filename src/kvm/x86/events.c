@@ -5,6 +5,7 @@
 
 #include "kvm/ioctl.h"
 #include "kvm/irqchip.h"
+#include "kvm/x86/smm.h"
 #include "kvm/x86/x86.h"
 
 #define VALID_FLAGS                                                                                              \
@@ -31,6 +32,7 @@ void kvm_get_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events)
 
 	memset(events, 0, sizeof(*events));
 	kvm_irq_get_events(vcpu, events);
+	kvm_smm_get_events(vcpu, events);
 	/* INT3 and INTO are re-executed instead: api.rst KVM_GET_VCPU_EVENTS. */
 	if (!e->software) {
 		/* Without the payload capability a pending exception is reported as injected, too. */
@@ -65,8 +67,7 @@ static int check_events(const struct kvm_vcpu *vcpu, const struct kvm_vcpu_event
 		return -EINVAL;
 	if ((events->exception.injected || pending) && (events->exception.nr > 31 || events->exception.nr == 2))
 		return -EINVAL;
-	/* System management mode is not offered (KVM_CAP_X86_SMM is 0). */
-	if (events->flags & KVM_VCPUEVENT_VALID_SMM &&
+	if (events->flags & KVM_VCPUEVENT_VALID_SMM && !kvm_has_smm(vcpu->kvm) &&
 	    (events->smi.smm || events->smi.pending || events->smi.smm_inside_nmi))
 		return -EINVAL;
 	return 0;
@@ -97,6 +98,8 @@ int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events)
 		if (events->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS)
 			a->interruptibility |= HW_BLOCK_MOV_SS;
 	}
+	if (events->flags & KVM_VCPUEVENT_VALID_SMM)
+		kvm_smm_set_events(vcpu, events);
 	if (events->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
 		kvm_check_request(vcpu, KVM_REQ_TRIPLE_FAULT);
 		if (events->triple_fault.pending)

@@ -5,12 +5,14 @@
  */
 #include <string.h>
 
+#include "kvm/x86/smm.h"
 #include "kvm/x86/x86.h"
 
 #define HYPERCALL_SIZE 3
 enum { PFERR_P = 1, PFERR_W = 2, PFERR_U = 4, CR0_WP = 1 << 16 };
 enum { VECTOR_PF = 14 };
 
+static const u8 rsm[] = { 0x0f, 0xaa };
 static const u8 vmcall[HYPERCALL_SIZE] = { 0x0f, 0x01, 0xc1 }, vmmcall[HYPERCALL_SIZE] = { 0x0f, 0x01, 0xd9 };
 
 static u64 insn_address(const struct kvm_vcpu *vcpu, unsigned int n)
@@ -66,8 +68,11 @@ static int patch(struct kvm_vcpu *vcpu, const u8 *insn)
 int kvm_handle_undefined(struct kvm_vcpu *vcpu)
 {
 	bool intel = kvm_is_intel(vcpu->kvm);
-	u8 insn[HYPERCALL_SIZE];
+	u8 insn[15];
 
+	/* RSM is for the handler of an SMI: APM3 RSM. */
+	if (vcpu->smm.on && hw_cpu_insn_bytes(vcpu->cpu, insn) >= sizeof(rsm) && !memcmp(insn, rsm, sizeof(rsm)))
+		return kvm_handle_rsm(vcpu);
 	if (vcpu->kvm->caps.disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN || !fetch(vcpu, insn) ||
 	    memcmp(insn, intel ? vmmcall : vmcall, HYPERCALL_SIZE))
 		return kvm_handle_ud(vcpu);

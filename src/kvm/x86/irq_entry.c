@@ -106,7 +106,8 @@ bool kvm_irq_take_nmi(struct kvm_vcpu *vcpu)
 
 bool kvm_irq_has_events(struct kvm_vcpu *vcpu)
 {
-	return atomic_load(&vcpu->lapic->pending_events);
+	/* In SMM an INIT waits: APM2 10.3.3 */
+	return atomic_load(&vcpu->lapic->pending_events) & (vcpu->smm.on ? LAPIC_EVENT_SIPI : ~0u);
 }
 
 /* User space's PIC could deliver: there is no local APIC here, or its LINT0 takes ExtINT and none waits yet. */
@@ -228,12 +229,29 @@ static bool runnable(const struct kvm_vcpu *vcpu)
 	return vcpu->mp_state != KVM_MP_STATE_UNINITIALIZED && vcpu->mp_state != KVM_MP_STATE_INIT_RECEIVED;
 }
 
+bool kvm_lapic_init_pending(const struct kvm_vcpu *vcpu)
+{
+	return atomic_load(&vcpu->lapic->pending_events) & LAPIC_EVENT_INIT;
+}
+
+void kvm_lapic_set_init_pending(struct kvm_vcpu *vcpu, bool pending)
+{
+	if (pending)
+		atomic_fetch_or(&vcpu->lapic->pending_events, LAPIC_EVENT_INIT);
+	else
+		atomic_fetch_and(&vcpu->lapic->pending_events, ~(u32)LAPIC_EVENT_INIT);
+}
+
 bool kvm_lapic_accept_events(struct kvm_vcpu *vcpu)
 {
 	struct kvm_lapic *apic = vcpu->lapic;
 
 	if (!kvm_lapic_in_kernel(vcpu->kvm) || !atomic_load(&apic->pending_events))
 		return runnable(vcpu);
+	if (vcpu->smm.on) {
+		atomic_fetch_and(&apic->pending_events, ~(u32)LAPIC_EVENT_SIPI);
+		return runnable(vcpu);
+	}
 	if (atomic_fetch_and(&apic->pending_events, ~(u32)LAPIC_EVENT_INIT) & LAPIC_EVENT_INIT) {
 		kvm_vcpu_reset(vcpu, true);
 		set_mp_state(vcpu, kvm_is_bsp(vcpu) ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED);

@@ -140,8 +140,12 @@ static bool accept_irq(struct kvm_lapic *apic, const struct kvm_lapic_irq *irq)
 		return accept_init(apic, irq);
 	case APIC_DM_STARTUP:
 		return accept_sipi(apic, irq->vector);
+	case APIC_DM_SMI:
+		kvm_make_request(apic->vcpu, KVM_REQ_SMI);
+		kvm_vcpu_kick(apic->vcpu);
+		return true;
 	}
-	/* SMI: there is no system-management mode here; ExtINT comes through LINT0 only. */
+	/* ExtINT comes through LINT0 only. */
 	return false;
 }
 

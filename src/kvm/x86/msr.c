@@ -221,6 +221,14 @@ static int write_line(struct kvm_vcpu *vcpu, unsigned int line, u64 data, bool h
 	}
 }
 
+void kvm_msr_count_smi(struct kvm_vcpu *vcpu)
+{
+	int line = find_line(vcpu->kvm, MSR_SMI_COUNT);
+
+	if (line >= 0)
+		vcpu->msrs->value[line]++;
+}
+
 /* ---------------------------------------------------------------- in turn */
 
 int kvm_read_msr(struct kvm_vcpu *vcpu, u32 msr, u64 *data, bool host)
@@ -234,6 +242,10 @@ int kvm_read_msr(struct kvm_vcpu *vcpu, u32 msr, u64 *data, bool host)
 	if (where) {
 		*data = *where;
 		return 0;
+	}
+	if (msr == MSR_IA32_SMBASE) { /* the guest's handler finds it in its state */
+		*data = vcpu->smm.base;
+		return host ? 0 : KVM_MSR_INVALID;
 	}
 	if (msr == MSR_KVM_STEAL_TIME && (host || kvm_guest_has_feature(vcpu, KVM_FEATURE_STEAL_TIME))) {
 		*data = vcpu->steal.msr;
@@ -261,6 +273,11 @@ int kvm_write_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host)
 		return special;
 	if (where)
 		return canonical && !is_canonical(vcpu, data) ? KVM_MSR_INVALID : write_processor_msr(vcpu, msr, where, data);
+	if (msr == MSR_IA32_SMBASE) {
+		if (host)
+			vcpu->smm.base = (u32)data;
+		return host ? 0 : KVM_MSR_INVALID;
+	}
 	if (msr == MSR_KVM_STEAL_TIME && (host || kvm_guest_has_feature(vcpu, KVM_FEATURE_STEAL_TIME)))
 		return kvm_steal_write_msr(vcpu, data);
 	if (kvm_lapic_owns_msr(msr))
@@ -307,7 +324,7 @@ int kvm_msr_setup_mce(struct kvm_vcpu *vcpu, u64 mcg_cap) { return kvm_mce_setup
 /* Beside the table and what the processor keeps. */
 static const u32 other_saved_msrs[] = {
 	MSR_IA32_TSC, MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_DEADLINE, MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME,
-	MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
+	MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME, MSR_IA32_SMBASE, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
 };
 
 struct msr_index_list {

@@ -12,6 +12,7 @@
 #include "kvm/vcpu.h"
 #include "kvm/x86/clock.h"
 #include "kvm/x86/lapic.h"
+#include "kvm/x86/smm.h"
 #include "kvm/x86/x86.h"
 
 /* The vCPU that this thread is running: what softcvm_interrupt() finds. */
@@ -58,7 +59,7 @@ bool kvm_vcpu_runnable(struct kvm_vcpu *vcpu)
 		return true;
 	if (!is_halted(vcpu) && vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
 		return false;
-	if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE || vcpu->pv_unhalted || vcpu->exception.pending)
+	if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE || vcpu->pv_unhalted || vcpu->exception.pending || kvm_smm_wakes(vcpu))
 		return true;
 	if (atomic_load_explicit(&vcpu->requests, memory_order_relaxed) & ((u64)1 << KVM_REQ_TRIPLE_FAULT | (u64)1 << KVM_REQ_UNHALT))
 		return true;
@@ -134,6 +135,8 @@ static int prepare_entry(struct kvm_vcpu *vcpu)
 	if (kvm_check_request(vcpu, KVM_REQ_MSR_FILTER))
 		kvm_msr_filter_apply(vcpu);
 	kvm_check_request(vcpu, KVM_REQ_EVENT);
+	if (kvm_smm_prepare_entry(vcpu))
+		return -EIO;
 	if (kvm_irq_user_exit(vcpu))
 		return KVM_EXIT_TO_USER;
 	kvm_clock_prepare_entry(vcpu);
@@ -340,6 +343,8 @@ static void publish_state(struct kvm_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 
+	if (vcpu->smm.on)
+		run->flags |= KVM_RUN_X86_SMM;
 	run->if_flag = hw_cpu_arch(vcpu->cpu)->rflags >> 9 & 1;
 	run->cr8 = kvm_lapic_get_cr8(vcpu);
 	run->apic_base = kvm_lapic_get_base(vcpu);

@@ -131,6 +131,7 @@ int kvm_write_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host);
 int kvm_msr_create_vcpu(struct kvm_vcpu *vcpu);
 void kvm_msr_destroy_vcpu(struct kvm_vcpu *vcpu);
 void kvm_msr_reset(struct kvm_vcpu *vcpu, bool init);
+void kvm_msr_count_smi(struct kvm_vcpu *vcpu); /* MSR_SMI_COUNT */
 int kvm_msr_setup_mce(struct kvm_vcpu *vcpu, u64 mcg_cap);
 #define KVM_MCE_CAP_SUPPORTED ((1ull << 8) | (1ull << 24)) /* MCG_CTL_P, MCG_SER_P */
 
