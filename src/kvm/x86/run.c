@@ -183,13 +183,6 @@ int kvm_x86_enter(struct kvm_vcpu *vcpu)
 	return handle_exit(vcpu);
 }
 
-static int enter_guest(struct kvm_vcpu *vcpu)
-{
-	int result = prepare_entry(vcpu);
-
-	return result == KVM_RESUME_GUEST ? vcpu->kvm->vendor->enter(vcpu) : result;
-}
-
 /*
  * The processor to the end of the instruction whose access was answered, if nothing else comes in between. An NMI window ends
  * the run behind it: the processor looks at windows only between instructions. NMI blocking would hold the window shut, so it
@@ -221,6 +214,15 @@ static int finish_insn(struct kvm_vcpu *vcpu)
 		result = handle_exit(vcpu);
 	}
 	return result;
+}
+
+static int enter_guest(struct kvm_vcpu *vcpu)
+{
+	/* An SMI is taken between instructions. */
+	int result = kvm_smm_wakes(vcpu) ? finish_insn(vcpu) : KVM_RESUME_GUEST;
+
+	result = result == KVM_RESUME_GUEST ? prepare_entry(vcpu) : result;
+	return result == KVM_RESUME_GUEST ? vcpu->kvm->vendor->enter(vcpu) : result;
 }
 
 static int handle_waiting_exit(struct kvm_vcpu *vcpu)

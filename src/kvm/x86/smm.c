@@ -181,11 +181,11 @@ static int enter(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
-/* What is on its way into the guest comes first. */
+/* What is on its way into the guest comes first; the caller has finished the instruction. */
 static bool must_wait(const struct kvm_vcpu *vcpu)
 {
 	return vcpu->exception.pending || vcpu->exception.injected || vcpu->reinject.valid ||
-	       hw_cpu_ctl(vcpu->cpu)->inject.valid || hw_cpu_mid_insn(vcpu->cpu);
+	       hw_cpu_ctl(vcpu->cpu)->inject.valid;
 }
 
 int kvm_smm_prepare_entry(struct kvm_vcpu *vcpu)
