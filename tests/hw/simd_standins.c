@@ -55,3 +55,10 @@ int cpu_read_acc(struct hw_cpu *c, u64 lin, void *dst, unsigned int size, unsign
 {
 	return cpu_read(c, lin, dst, size);
 }
+
+const struct hw_machine_config *hw_machine_config(const struct hw_machine *m)
+{
+	static const struct hw_machine_config config = {.platform = HW_PLATFORM_INTEL};
+
+	return &config;
+}
