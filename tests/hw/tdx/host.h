@@ -14,7 +14,7 @@
 #include "hw/cpu/sys.h"
 #include "hw/tdx/tdx.h"
 
-#define POOL_PAGES   6144u
+#define POOL_PAGES   16384u
 #define HOST_VCPUS   4u
 #define GUEST_BASE   0x10000ull
 #define GUEST_PAGES  24u /* code, buffers, stacks */

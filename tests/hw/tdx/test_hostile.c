@@ -220,7 +220,7 @@ static void hostile_guest(void **state)
 		if (n % 64 == 0)
 			expect_whole(h);
 		/* the pool is not endless */
-		if (h->next_page + 1200 > POOL_PAGES) {
+		if (h->next_page + 8192 > POOL_PAGES) {
 			host_close(h);
 			h = host_boot(host_open());
 			h->shared_page[1] = (u8 *)(uintptr_t)host_page(h);
