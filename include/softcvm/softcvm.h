@@ -83,6 +83,16 @@ void softcvm_memory_written(int vm_fd, const void *start, size_t length);
 /* Are the invariants of guest memory true? 0: yes; 1: no, and `message` says which and where. Any thread, at any time. */
 int softcvm_check(int vm_fd, char *message, size_t size);
 
+/* What the VM's memory is now, written to `out_fd` as lines of a trace that lead there (`softcvm map` reads them). 0; -EBADF for what
+ * is no VM of ours, or no descriptor; -ENOMEM; what write() says. Any thread, at any time. */
+int softcvm_map(int vm_fd, int out_fd);
+/* A Unix socket at `path`, for its owner only: whoever connects is told softcvm_map() of each VM of this process. -EADDRINUSE if
+ * somebody listens there; what socket() and bind() say. _stop() removes it. In a child after fork() there is _abandon() instead. */
+struct softcvm_monitor;
+int softcvm_monitor_start(const char *path, struct softcvm_monitor **out);
+void softcvm_monitor_stop(struct softcvm_monitor *monitor);
+void softcvm_monitor_abandon(struct softcvm_monitor *monitor);
+
 /* ---- for those who stand between a program and libc: the descriptor table follows what the program does
  *
  * After fork() the child's copies of VM, vCPU and device descriptors answer -EIO, as in Linux: a VM belongs to the address

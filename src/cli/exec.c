@@ -18,7 +18,7 @@
 #define STATUS_NOT_FOUND 127
 
 enum { OPT_PLATFORM = 256, OPT_PHYS_BITS, OPT_KVM_COMPAT, OPT_NO_SLOT_IS_MMIO, OPT_PKVM, OPT_ICOUNT, OPT_TRACE, OPT_TRACE_EVENTS,
-       OPT_CPUID, OPT_NO_CPUID, OPT_DEBUG, OPT_HELP };
+       OPT_CPUID, OPT_NO_CPUID, OPT_DEBUG, OPT_MONITOR, OPT_HELP };
 
 static const struct option long_options[] = {
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
@@ -29,6 +29,7 @@ static const struct option long_options[] = {
 	{ "icount", no_argument, NULL, OPT_ICOUNT },
 	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "trace-events", required_argument, NULL, OPT_TRACE_EVENTS },
+	{ "monitor", required_argument, NULL, OPT_MONITOR },
 	{ "cpuid", no_argument, NULL, OPT_CPUID },
 	{ "no-cpuid", no_argument, NULL, OPT_NO_CPUID },
 	{ "debug", optional_argument, NULL, OPT_DEBUG },
@@ -49,6 +50,7 @@ static const char help_text[] =
 	"      --trace FILE         append events as text; - is standard error\n"
 	"      --trace-events LIST  which: names of events, or of groups (steps, memory, kvm, detail, all), separated by\n"
 	"                           commas (default: memory,kvm)\n"
+	"      --monitor SOCKET     a Unix socket at which 'softcvm map' looks at the guest's memory\n"
 	"      --no-cpuid           leave the program's own CPUID and RDTSC instructions to the host's processor. Otherwise\n"
 	"                           they say what the platform is, in programs that mention /dev/kvm\n"
 	"      --cpuid              the opposite\n"
@@ -96,16 +98,16 @@ static bool say_kvm_compat(const char *value)
 }
 
 /* The program may change its directory. */
-static bool say_trace(const char *value)
+static bool say_path(const char *name, const char *value)
 {
 	char directory[PATH_MAX], *path;
 	bool ok;
 
 	if (!strcmp(value, "-") || *value == '/')
-		return say("SOFTCVM_TRACE", value);
+		return say(name, value);
 	if (!getcwd(directory, sizeof(directory)) || asprintf(&path, "%s/%s", directory, value) < 0)
-		return fail("--trace", strerror(errno));
-	ok = say("SOFTCVM_TRACE", path);
+		return fail(value, strerror(errno));
+	ok = say(name, path);
 	free(path);
 	return ok;
 }
@@ -126,7 +128,9 @@ static bool set_option(int id, const char *value)
 	case OPT_ICOUNT:
 		return say("SOFTCVM_ICOUNT", "1");
 	case OPT_TRACE:
-		return say_trace(value);
+		return say_path("SOFTCVM_TRACE", value);
+	case OPT_MONITOR:
+		return say_path("SOFTCVM_MONITOR", value);
 	case OPT_TRACE_EVENTS:
 		return say("SOFTCVM_TRACE_EVENTS", value);
 	case OPT_CPUID:

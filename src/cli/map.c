@@ -53,7 +53,7 @@ struct range {
 	bool is_private, has_gmem;
 	struct replay_mapping mapping;
 	enum replay_page page;
-	unsigned int residence;
+	unsigned int residence, owner;
 };
 
 static u64 least(u64 a, u64 b) { return a < b ? a : b; }
@@ -69,6 +69,8 @@ static struct range range_at(const struct replay_vm *vm, u64 at, u64 end)
 	end = least(end, until);
 	r.mapping = replay_mapping(vm, at, &until);
 	end = least(end, until);
+	r.owner = replay_owner(vm, at, &until);
+	end = least(end, until);
 	r.residence = replay_residence(vm, at, &until);
 	end = least(end, until);
 	if (b) {
@@ -81,7 +83,7 @@ static struct range range_at(const struct replay_vm *vm, u64 at, u64 end)
 
 static bool same(const struct range *a, const struct range *b)
 {
-	return a->is_private == b->is_private && a->has_gmem == b->has_gmem && a->page == b->page && a->residence == b->residence &&
+	return a->is_private == b->is_private && a->has_gmem == b->has_gmem && a->page == b->page && a->residence == b->residence && a->owner == b->owner &&
 	       a->mapping.level == b->mapping.level && a->mapping.access == b->mapping.access && a->mapping.mmio == b->mapping.mmio &&
 	       a->mapping.from_gmem == b->mapping.from_gmem;
 }
@@ -90,10 +92,10 @@ static void print_range(const struct range *r)
 {
 	static const char *const residences[] = { "?", "absent", "resident", "unmapped" };
 	static const char *const pages[] = { "absent", "present", "punched" };
-	char frames[64], size[32], mapping[64];
+	char frames[64], size[32], mapping[64], kind[WORDS_MAX];
 
-	printf("  %-29s %8s  %-8s %-10s %-12s %s\n", words_frames(r->start, r->end, frames),
-	       words_size((r->end - r->start) << HW_PAGE_SHIFT, size), r->is_private ? "private" : "shared",
+	printf("  %-29s %8s  %-12s %-10s %-12s %s\n", words_frames(r->start, r->end, frames),
+	       words_size((r->end - r->start) << HW_PAGE_SHIFT, size), words_kind(r->is_private, r->owner, kind),
 	       residences[r->residence & 3], r->has_gmem ? pages[r->page] : "-", words_mapping(&r->mapping, mapping));
 }
 
@@ -136,7 +138,7 @@ static void print_slot(const struct replay_vm *vm, const struct replay_slot *slo
 	/* The vCPUs see the first address space only. */
 	if (slot->as_id || !slot->pages)
 		return;
-	printf("  %-29s %8s  %-8s %-10s %-12s %s\n", "gpa", "size", "is", "client", "guest_memfd", "stage 2");
+	printf("  %-29s %8s  %-12s %-10s %-12s %s\n", "gpa", "size", "is", "client", "guest_memfd", "stage 2");
 	print_ranges(vm, slot->base, slot->base + slot->pages);
 }
 
@@ -146,7 +148,7 @@ static void print_gap(const struct replay_vm *vm, u64 start, u64 end, bool *head
 	while (start < end) {
 		const struct range r = range_at(vm, start, end);
 
-		if (r.is_private || r.mapping.level) {
+		if (r.is_private || r.owner || r.mapping.level) {
 			if (!*headed)
 				puts("\nno slot");
 			*headed = true;

@@ -17,6 +17,7 @@ enum option_id {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_SMP, OPT_DISK, OPT_VM_TYPE, OPT_MAILBOX, OPT_PLATFORM, OPT_PHYS_BITS, OPT_KVM_COMPAT,
 	OPT_NO_SLOT_IS_MMIO, OPT_IRQCHIP,
 	OPT_ICOUNT, OPT_CONSOLE, OPT_TIMEOUT, OPT_TRACE, OPT_TRACE_EVENTS, OPT_STATS, OPT_CHECK, OPT_GDB, OPT_PROFILE, OPT_QUOTE_AUTHORITY, OPT_ACCEL, OPT_REBOOT, OPT_DEBUG_EXIT, OPT_HELP,
+	OPT_MONITOR,
 };
 
 static const struct option long_options[] = {
@@ -41,6 +42,7 @@ static const struct option long_options[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "trace-events", required_argument, NULL, OPT_TRACE_EVENTS },
+	{ "monitor", required_argument, NULL, OPT_MONITOR },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "check", no_argument, NULL, OPT_CHECK },
 	{ "gdb", required_argument, NULL, OPT_GDB },
@@ -78,6 +80,7 @@ const char options_help[] =
 	"      --trace FILE         write events as text; - is standard error\n"
 	"      --trace-events LIST  which: names of events, or of groups (steps, memory, kvm, detail, all), separated by\n"
 	"                           commas (default: memory,kvm)\n"
+	"      --monitor SOCKET     a Unix socket at which 'softcvm map' looks at the guest's memory\n"
 	"      --profile mmio       at the end, the guest functions that touched MMIO, with counts and devices\n"
 	"      --stats              at the end: pages private, shared and converted, faults by kind, exits\n"
 	"      --check              check the invariants of guest memory at every exit\n"
@@ -264,6 +267,9 @@ static bool set_option(int id, char *value, struct run_options *o)
 	case OPT_QUOTE_AUTHORITY:
 		o->quote_authority = value;
 		return true;
+	case OPT_MONITOR:
+		o->monitor = value;
+		return true;
 	case OPT_PROFILE:
 		o->profile_mmio = !strcmp(value, "mmio");
 		return o->profile_mmio || fail("--profile: '%s' is not a profile; there is mmio", value);
@@ -294,6 +300,8 @@ static bool check(const struct run_options *o)
 		return fail("--icount runs one processor, not %u", vmm->cpus);
 	if (vmm->accel_host && (vmm->softcvm.icount || vmm->softcvm.platform || bits || o->gdb_port))
 		return fail("--accel kvm has no --icount, --platform, --phys-bits or --gdb");
+	if (vmm->accel_host && o->monitor)
+		return fail("--accel kvm has no --monitor");
 	if (vmm->accel_host && vmm->check)
 		return fail("--check: the host's KVM does not tell whether its invariants hold");
 	/* 1 GiB between 3 and 4 GiB belongs to devices. */

@@ -8,6 +8,7 @@ struct run_options {
 	struct vmm_config vmm;
 	const char *trace;	   /* NULL: no trace; "-": standard error */
 	const char *trace_events;
+	const char *monitor;	   /* NULL: none */
 	bool stats;
 	unsigned int gdb_port;	   /* 0: no debugger */
 	bool profile_mmio;

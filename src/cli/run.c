@@ -25,6 +25,7 @@ struct run {
 	struct run_options options;
 	char kernel[PATH_MAX], initrd[PATH_MAX];
 	struct observer *observer;
+	struct softcvm_monitor *monitor;
 	struct debug_port *debug;
 	struct gdb_server *gdb;
 	struct profile *profile;
@@ -178,6 +179,13 @@ static bool add_stats(struct run *run)
 	return !err || failed("--stats", err);
 }
 
+static bool start_monitor(struct run *run)
+{
+	int err = softcvm_monitor_start(run->options.monitor, &run->monitor);
+
+	return !err || failed("--monitor", err);
+}
+
 static bool start_debugger(struct run *run)
 {
 	int err = gdb_start(run->debug, run->options.gdb_port, &run->gdb);
@@ -206,6 +214,7 @@ static bool set_up(struct run *run)
 	return add_ring(run) && (!run->options.trace || add_trace(run)) &&
 	       (!(run->options.gdb_port || run->options.profile_mmio) || add_debug_port(run)) &&
 	       (!run->options.profile_mmio || add_profile(run)) && (!run->options.stats || add_stats(run)) &&
+	       (!run->options.monitor || start_monitor(run)) &&
 	       (!run->options.gdb_port || start_debugger(run));
 }
 
@@ -228,6 +237,7 @@ int cmd_run(int argc, char **argv)
 		if (run->options.stats)
 			stats_print(run->stats, &run->vmm_stats, stderr);
 	}
+	softcvm_monitor_stop(run->monitor);
 	stop_debugger(run);
 	quote_service_destroy(run->quotes);
 	if (run->debug)

@@ -168,6 +168,23 @@ struct kvm_object *kvm_fd_get(int fd)
 	return object;
 }
 
+struct kvm_object *kvm_fd_next(enum kvm_fd_kind kind, int *fd)
+{
+	struct kvm_object *object = NULL;
+
+	pthread_rwlock_rdlock(&fds.lock);
+	for (int i = *fd + 1; i < fds.count && !object; i++) {
+		object = fds.entry[i].object;
+		if (object && (object->kind != kind || object->foreign))
+			object = NULL;
+		*fd = i;
+	}
+	if (object)
+		kvm_object_get(object);
+	pthread_rwlock_unlock(&fds.lock);
+	return object;
+}
+
 /* With the lock held for writing; the table's reference is the caller's then. */
 static struct kvm_object *take_entry(int fd)
 {

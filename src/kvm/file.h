@@ -32,6 +32,8 @@ int kvm_fd_create_carrier(const char *name, unsigned long size);
 int kvm_fd_install(int fd, struct kvm_object *object);
 /* The object with a reference for the caller; NULL if the descriptor is not ours. */
 struct kvm_object *kvm_fd_get(int fd);
+/* The first object of this kind behind *fd (-1 to begin), with a reference; *fd is its descriptor then. NULL: no more. */
+struct kvm_object *kvm_fd_next(enum kvm_fd_kind kind, int *fd);
 /* Closes the descriptor; -EBADF if it is not ours. */
 int kvm_fd_close(int fd);
 /* The number is no longer the object's; nothing is closed. */

@@ -291,6 +291,43 @@ void kvm_gmem_populate(const struct kvm_memslot *slot, gfn_t f, u64 pages, int v
 	pthread_mutex_unlock(&b->file->lock);
 }
 
+/* ---------------------------------------------------------------- questions */
+
+bool kvm_gmem_describe(const struct kvm_memslot *slot, struct kvm_gmem_binding_info *out)
+{
+	const struct kvm_gmem_binding *b = slot->gmem;
+
+	if (!b || !b->file)
+		return false;
+	*out = (struct kvm_gmem_binding_info){
+		.file = b->file->backing,
+		.size = b->file->size,
+		.flags = b->file->flags,
+		.page = b->first,
+		.pages = b->pages,
+	};
+	return true;
+}
+
+void kvm_gmem_for_each_present(const struct kvm_memslot *slot, void (*visit)(void *opaque, u64 file, u64 page, u64 pages), void *opaque)
+{
+	const struct kvm_gmem_binding *b = slot->gmem;
+	u64 at, end, until;
+
+	if (!b || !b->file)
+		return;
+	end = b->first + b->pages;
+	pthread_mutex_lock(&b->file->lock);
+	for (at = b->first; at < end; at = until) {
+		bool present = range_map_get(&b->file->allocated, at, &until);
+
+		until = until < end ? until : end;
+		if (present)
+			visit(opaque, b->file->backing, at, until - at);
+	}
+	pthread_mutex_unlock(&b->file->lock);
+}
+
 /* ---------------------------------------------------------------- fallocate */
 
 /* What each binding has of [first, end) of the file is unmapped, and not mapped again before the end. */

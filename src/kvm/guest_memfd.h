@@ -50,6 +50,16 @@ bool kvm_gmem_frame_of(const struct kvm_memslot *slot, gfn_t f, hpa_t *out);
 /* Allocates the frames of [f, f + pages) at once; what cannot be had is found out when it is asked for. */
 void kvm_gmem_populate(const struct kvm_memslot *slot, gfn_t f, u64 pages, int vcpu);
 
+/* What a slot's binding is: false if it has none, or the file is gone. Under kvm_slots_lock(). */
+struct kvm_gmem_binding_info {
+	u64 file; /* its number in traces */
+	u64 size, flags;
+	u64 page, pages; /* of the file */
+};
+bool kvm_gmem_describe(const struct kvm_memslot *slot, struct kvm_gmem_binding_info *out);
+/* The pages of the binding that exist, as ranges of the file. Under kvm_slots_lock(); takes gmem->lock. */
+void kvm_gmem_for_each_present(const struct kvm_memslot *slot, void (*visit)(void *opaque, u64 file, u64 page, u64 pages), void *opaque);
+
 /* The file as a file. Negative errno, or MAP_FAILED with errno. */
 /* What vfs_fallocate() looks at before it asks what kind of file it is. */
 int kvm_check_fallocate(int mode, off_t offset, off_t length);

@@ -141,6 +141,51 @@ static bool attach_trace(struct softcvm_config *config)
 	return ok;
 }
 
+/* ---------------------------------------------------------------- monitor */
+
+static struct {
+	pthread_mutex_t lock;
+	struct softcvm_monitor *monitor;
+	bool tried, fork_handled;
+} watch = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void watch_before_fork(void) { pthread_mutex_lock(&watch.lock); }
+static void watch_after_fork_parent(void) { pthread_mutex_unlock(&watch.lock); }
+
+static void watch_after_fork_child(void)
+{
+	softcvm_monitor_abandon(watch.monitor);
+	watch.monitor = NULL;
+	pthread_mutex_unlock(&watch.lock);
+}
+
+static void end_monitor(void)
+{
+	softcvm_monitor_stop(watch.monitor);
+	watch.monitor = NULL;
+}
+
+/* Of the first process that opens the device: there is one socket. */
+static void start_monitor(void)
+{
+	const char *path = setting("SOFTCVM_MONITOR");
+	int error;
+
+	if (!path)
+		return;
+	pthread_mutex_lock(&watch.lock);
+	if (!watch.fork_handled)
+		watch.fork_handled = !pthread_atfork(watch_before_fork, watch_after_fork_parent, watch_after_fork_child) &&
+				     !atexit(end_monitor);
+	if (!watch.tried) {
+		watch.tried = true;
+		error = softcvm_monitor_start(path, &watch.monitor);
+		if (error)
+			complain("SOFTCVM_MONITOR", path, strerror(-error));
+	}
+	pthread_mutex_unlock(&watch.lock);
+}
+
 /* ---------------------------------------------------------------- the device */
 
 int shim_open_kvm(int flags)
@@ -151,6 +196,7 @@ int shim_open_kvm(int flags)
 	shim_enter();
 	if (shim_config_read(&config) && attach_trace(&config)) {
 		shim_take_faults();
+		start_monitor();
 		fd = softcvm_open(&config);
 		if (fd >= 0 && !(flags & O_CLOEXEC))
 			__wrap_fcntl(fd, F_SETFD, 0);

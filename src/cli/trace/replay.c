@@ -58,6 +58,7 @@ static void empty_vm(struct replay_vm *vm)
 	range_map_destroy(&vm->attributes);
 	range_map_destroy(&vm->mappings);
 	range_map_destroy(&vm->residence);
+	range_map_destroy(&vm->owners);
 	for (unsigned int i = 0; i < vm->nr_files; i++)
 		range_map_destroy(&vm->files[i].pages);
 	free(vm->slots);
@@ -174,6 +175,11 @@ enum replay_page replay_gmem_page(const struct replay_vm *vm, const struct repla
 	if (end)
 		*end = gfn + left;
 	return result;
+}
+
+unsigned int replay_owner(const struct replay_vm *vm, u64 gfn, u64 *end)
+{
+	return (unsigned int)get_range(&vm->owners, gfn, end);
 }
 
 unsigned int replay_residence(const struct replay_vm *vm, u64 gfn, u64 *end)
@@ -368,6 +374,21 @@ static int protect_frames(struct replay_vm *vm, const struct observe_record *rec
 	return 0;
 }
 
+/* As a snapshot has it: what lies there already is of the same kind. */
+static int set_mappings(struct replay_vm *vm, const struct observe_record *rec)
+{
+	if (rec->arg[2] < HW_LEVEL_4K || rec->arg[2] > HW_LEVEL_512G)
+		return -EINVAL;
+	return set_range(&vm->mappings, rec->arg[0], rec->arg[1],
+			 MAP_THERE | rec->arg[2] << MAP_LEVEL_SHIFT | (rec->arg[3] & 7) << MAP_ACCESS_SHIFT |
+				 (rec->arg[4] == OBSERVE_BACKING_GMEM ? MAP_GMEM : 0));
+}
+
+static int set_owner(struct replay_vm *vm, const struct observe_record *rec)
+{
+	return rec->arg[4] ? 0 : set_range(&vm->owners, rec->arg[0], rec->arg[1], rec->arg[3] & 0xff);
+}
+
 static int set_residence(struct replay_vm *vm, const struct observe_record *rec)
 {
 	return set_range(&vm->residence, rec->arg[2], rec->arg[3], (rec->arg[4] & 3) + 1);
@@ -388,6 +409,8 @@ static int (*const handlers[OBSERVE_EVENT_COUNT])(struct replay_vm *vm, const st
 	[OBSERVE_KVM_MMIO_SPTE] = map_mmio,
 	[OBSERVE_KVM_TDP_ZAP] = unmap_frames,
 	[OBSERVE_KVM_WRITE_PROTECT] = protect_frames,
+	[OBSERVE_KVM_PAGE_OWNERSHIP] = set_owner,
+	[OBSERVE_KVM_MAPPED] = set_mappings,
 	[OBSERVE_KVM_CLIENT_MEMORY] = set_residence,
 };
 

@@ -39,7 +39,7 @@ struct replay_vm {
 	u32 number;
 	bool seen, alive;
 	u64 type, platform, compat; /* as kvm_create_vm has them */
-	struct range_map attributes, mappings, residence;
+	struct range_map attributes, mappings, residence, owners;
 	struct replay_slot *slots; /* by address space and place */
 	struct replay_file *files;
 	struct replay_binding *bindings;
@@ -68,5 +68,7 @@ const struct replay_file *replay_find_file(const struct replay_vm *vm, u64 numbe
 bool replay_is_private(const struct replay_vm *vm, u64 gfn, u64 *end);
 struct replay_mapping replay_mapping(const struct replay_vm *vm, u64 gfn, u64 *end);
 enum replay_page replay_gmem_page(const struct replay_vm *vm, const struct replay_binding *b, u64 gfn, u64 *end);
+/* A page state of pKVM (%{pagestate}). */
+unsigned int replay_owner(const struct replay_vm *vm, u64 gfn, u64 *end);
 /* enum observe_residence + 1; 0: the trace does not say. */
 unsigned int replay_residence(const struct replay_vm *vm, u64 gfn, u64 *end);

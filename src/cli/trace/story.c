@@ -85,6 +85,7 @@ static bool change_is_ours(const struct story *s, const struct replay_vm *vm, co
 	case OBSERVE_KVM_MEMSLOT:
 		return slot_change_is_ours(s, rec);
 	case OBSERVE_KVM_SET_ATTRIBUTES:
+	case OBSERVE_KVM_PAGE_OWNERSHIP:
 		return any_in(s, a[0], a[1]);
 	case OBSERVE_KVM_GMEM_BIND:
 		return any_in_length(s, a[2], a[5]);
@@ -353,6 +354,8 @@ static int hear_step(struct story *s, const struct replay_vm *vm, const struct o
 		if (!v->chapter || !any_backed(s, vm, rec->arg[0], rec->arg[1], rec->arg[2]))
 			return 1;
 		return keep_step(s, v, rec);
+	case OBSERVE_KVM_PAGE_OWNERSHIP:
+		return v->chapter && any_in(s, rec->arg[0], rec->arg[1]) ? keep_step(s, v, rec) : 1;
 	case OBSERVE_KVM_PRE_FAULT_STEP:
 		if (!v->chapter || !change_is_ours(s, vm, rec))
 			return 1;

@@ -72,6 +72,16 @@ static void argument_text(const struct observe_record *rec, const char *before, 
 	snprintf(buf, size, "%.*s", at ? (int)strcspn(at + strlen(before), " ") : 1, at ? at + strlen(before) : "?");
 }
 
+const char *words_kind(bool is_private, unsigned int owner, char buf[WORDS_MAX])
+{
+	const struct observe_record rec = { .event = OBSERVE_KVM_PAGE_OWNERSHIP, .arg = { 0, 0, 0, owner } };
+
+	if (!owner)
+		return kind_name(is_private);
+	argument_text(&rec, " to ", buf, WORDS_MAX);
+	return buf;
+}
+
 /* ---------------------------------------------------------------- the four steps */
 
 static void tell_access(const struct observe_record *rec, char *buf)
@@ -313,6 +323,30 @@ static void tell_write_protect(const struct observe_record *rec, char *buf)
 	snprintf(buf, WORDS_MAX, "the mapping loses its write permission: the dirty log was read");
 }
 
+static const char *page_operation(u64 operation)
+{
+	static const char *const names[] = {
+		[OBSERVE_PAGE_DONATE] = "the host gives the guest",
+		[OBSERVE_PAGE_SHARE] = "the guest shares",
+		[OBSERVE_PAGE_UNSHARE] = "the guest takes back for itself",
+		[OBSERVE_PAGE_RECLAIM] = "the host takes back",
+		[OBSERVE_PAGE_FORCE_RECLAIM] = "the host takes by force",
+	};
+
+	return operation < sizeof(names) / sizeof(names[0]) ? names[operation] : "?";
+}
+
+static void tell_ownership(const struct observe_record *rec, char *buf)
+{
+	char frames[64];
+
+	if (rec->arg[4])
+		snprintf(buf, WORDS_MAX, "%s gpa %s is refused: errno %" PRId64, page_operation(rec->arg[2]),
+			 words_frames(rec->arg[0], rec->arg[1], frames), -(s64)rec->arg[4]);
+	else
+		snprintf(buf, WORDS_MAX, "%s gpa %s", page_operation(rec->arg[2]), words_frames(rec->arg[0], rec->arg[1], frames));
+}
+
 static void tell_pre_fault(const struct observe_record *rec, char *buf)
 {
 	if (rec->event == OBSERVE_KVM_PRE_FAULT)
@@ -383,6 +417,7 @@ static const struct {
 	[OBSERVE_KVM_INVALIDATE_END] = { "  sequence", tell_invalidate },
 	[OBSERVE_KVM_TDP_ZAP] = { "  mapping", tell_zap },
 	[OBSERVE_KVM_WRITE_PROTECT] = { "  mapping", tell_write_protect },
+	[OBSERVE_KVM_PAGE_OWNERSHIP] = { "  ownership", tell_ownership },
 	[OBSERVE_KVM_PRE_FAULT_STEP] = { "  pre-fault", tell_pre_fault },
 	[OBSERVE_KVM_PRE_FAULT] = { "  pre-fault", tell_pre_fault },
 	[OBSERVE_KVM_HYPERCALL] = { "  hypercall", tell_hypercall },
@@ -426,13 +461,14 @@ void words_state(const struct replay_vm *vm, u64 gfn, char buf[WORDS_MAX])
 	const struct replay_slot *slot = replay_find_slot(vm, 0, gfn);
 	const struct replay_binding *b = replay_find_binding(vm, gfn);
 	const struct replay_mapping m = replay_mapping(vm, gfn, NULL);
-	char slot_text[32] = "no slot", gmem[96] = "", mapping[64];
+	char slot_text[32] = "no slot", gmem[96] = "", mapping[64], kind[WORDS_MAX];
 
 	if (slot)
 		snprintf(slot_text, sizeof(slot_text), "slot %u", slot->id);
 	if (b)
 		snprintf(gmem, sizeof(gmem), ", guest_memfd file %" PRIu64 " at byte 0x%" PRIx64 " %s", b->file,
 			 (b->page + (gfn - b->gfn)) << HW_PAGE_SHIFT, page_name(replay_gmem_page(vm, b, gfn, NULL)));
-	snprintf(buf, WORDS_MAX, "%s, %s%s, stage 2: %s", kind_name(replay_is_private(vm, gfn, NULL)), slot_text, gmem,
+	snprintf(buf, WORDS_MAX, "%.20s, %s%s, stage 2: %s",
+		 words_kind(replay_is_private(vm, gfn, NULL), replay_owner(vm, gfn, NULL), kind), slot_text, gmem,
 		 m.level ? words_mapping(&m, mapping) : "not mapped");
 }

@@ -10,6 +10,8 @@
 const char *words_size(u64 bytes, char buf[32]);
 /* "gpa 0x0-0x1000" of frames. */
 const char *words_frames(u64 gfn, u64 end, char buf[64]);
+/* "private" or "shared"; for pages that have an owner (pKVM) the state of theirs. */
+const char *words_kind(bool is_private, unsigned int owner, char buf[WORDS_MAX]);
 /* "4K rwx from guest_memfd" or "-". */
 const char *words_mapping(const struct replay_mapping *m, char buf[64]);
 
