@@ -40,7 +40,7 @@ static const char help_text[] =
 	"      --to TIME            leave out what was later\n"
 	"      --vcpu N             only this vCPU's accesses\n"
 	"      --vm N               of the VMs in the trace, this one (default: 0, the first)\n"
-	"      --rules              print the table of rules and nothing else\n"
+	"      --rules[=man]        print the table of rules and nothing else; as the manual page has it\n"
 	"      --help               this text\n";
 
 /* ---------------------------------------------------------------- rules */
@@ -51,7 +51,7 @@ static void print_rules(bool as_manual)
 		const struct observe_rule_text *rule = observe_rule_text(i);
 
 		if (as_manual)
-			printf(".TP\n.B %s\n%s\n.RI [ %s ]\n", rule->name, rule->text, rule->source);
+			printf(".TP\n.B %s\n%s [%s]\n", rule->name, rule->text, rule->source);
 		else
 			printf("%-28s%s [%s]\n", rule->name, rule->text, rule->source);
 	}
