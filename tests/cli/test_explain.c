@@ -156,10 +156,130 @@ static void test_story(void **state)
 	munmap(memory, 4 * PAGE);
 }
 
+/* ---------------------------------------------------------------- the map */
+
+/* Private and there; private and punched; shared, mapped; shared. */
+static void make_ranges(struct guest *g, unsigned char *memory, int fd)
+{
+	assert_int_equal(set_region2(g, 1, KVM_MEM_GUEST_MEMFD, WINDOW, 4 * PAGE, memory, fd, 0), 0);
+	assert_int_equal(set_attributes(g, WINDOW, 2 * PAGE, P), 0);
+	assert_int_equal(set_attributes(g, 0x30000, PAGE, P), 0);
+	guest_store(g, CLAIMED(WINDOW), 1);
+	guest_store(g, CLAIMED(WINDOW + PAGE), 1);
+	assert_int_equal(punch(fd, PAGE, PAGE), 0);
+	guest_load(g, WINDOW + 2 * PAGE);
+}
+
+/* The tables are written with one space where the command has several. */
+static void squeeze(char *text)
+{
+	char *to = text;
+
+	for (char *from = text; *from; from++)
+		if (*from != ' ' || to == text || to[-1] != ' ')
+			*to++ = *from;
+	*to = '\0';
+}
+
+static void test_map_of_a_trace(void **state)
+{
+	static const char *const map[] = {
+		"VM 0: test-claim on amd, KVM 7.2",
+		"slot 0: gpa 0x0, 64K, client memory at 0x",
+		"slot 1: gpa 0x20000, 16K, client memory at 0x", ", guest_memfd file", "from byte 0x0",
+		"gpa size is client guest_memfd stage 2",
+		"0x20000-0x21000 4K private ? present 4K rwx from guest_memfd\n",
+		"0x21000-0x22000 4K private ? punched -\n",
+		"0x22000-0x23000 4K shared ? absent 4K rwx from client\n",
+		"0x23000-0x24000 4K shared ? absent -\n",
+		"no slot", "0x30000-0x31000 4K private ? - -\n", NULL,
+	};
+	static const char *const before[] = { "0x20000-0x24000 16K shared ? absent -\n", NULL };
+	static const char *const after[] = { "There is no VM at this point.", NULL };
+	unsigned char *memory = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct trace t;
+	struct guest g;
+	char *out;
+	int fd;
+
+	begin(&t, &g, SOFTCVM_PLATFORM_AMD, SOFTCVM_TEST_CLAIM_VM, "memory");
+	fd = memfd(&g, 4 * PAGE, 0);
+	make_ranges(&g, memory, fd);
+	fflush(t.file);
+	assert_int_equal(ask(&out, "map %s", t.name), 0);
+	squeeze(out);
+	expect_in_order(out, map);
+	free(out);
+	/* VM, slot 0, file, binding, slot 1: the clock counts them. */
+	assert_int_equal(ask(&out, "map --at 5 %s", t.name), 0);
+	squeeze(out);
+	expect_in_order(out, before);
+	free(out);
+	softcvm_close(fd);
+	end(&t, &g);
+	assert_int_equal(ask(&out, "map %s", t.name), 0);
+	expect_in_order(out, after);
+	free(out);
+	unlink(t.name);
+	munmap(memory, 4 * PAGE);
+}
+
+/* The monitor's word for the same ranges; it knows the client's memory. */
+static void test_live_map(void **state)
+{
+	static const char *const map[] = {
+		"VM 0: test-claim on amd, KVM 7.2",
+		"0x20000-0x21000 4K private absent present 4K rwx from guest_memfd\n",
+		"0x21000-0x22000 4K private absent absent -\n",
+		"0x22000-0x23000 4K shared resident absent 4K rwx from client\n",
+		"0x23000-0x24000 4K shared absent absent -\n",
+		"slot 2", "0x24000-0x25000 4K shared unmapped - -\n",
+		"no slot", "0x30000-0x31000 4K private ? - -\n", NULL,
+	};
+	const struct softcvm_config config = { .platform = SOFTCVM_PLATFORM_AMD, .test_vm_types = true };
+	unsigned char *memory = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct softcvm_monitor *monitor, *second;
+	char directory[] = "/tmp/softcvm-mapXXXXXX", path[64];
+	struct guest g;
+	char *out;
+	int fd;
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/monitor", directory);
+	create_type(&g, &config, SOFTCVM_TEST_CLAIM_VM);
+	fd = memfd(&g, 4 * PAGE, 0);
+	memory[2 * PAGE] = 1;
+	/* Nothing is ever mapped that low. */
+	assert_int_equal(set_region(&g, 2, 0, WINDOW + 4 * PAGE, PAGE, (void *)0x20000), 0);
+	make_ranges(&g, memory, fd);
+	assert_int_equal(softcvm_monitor_start(path, &monitor), 0);
+	assert_int_equal(softcvm_monitor_start(path, &second), -EADDRINUSE);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(ask(&out, "map %s", path), 0);
+		squeeze(out);
+		expect_in_order(out, map);
+		free(out);
+	}
+	softcvm_monitor_stop(monitor);
+	assert_int_equal(access(path, F_OK), -1);
+	/* Behind a process that was killed the socket stays, and somebody else may have the place. */
+	assert_int_equal(softcvm_monitor_start(path, &monitor), 0);
+	softcvm_monitor_abandon(monitor);
+	assert_int_equal(softcvm_map(fd, STDOUT_FILENO), -EBADF);
+	assert_int_equal(softcvm_map(g.vm, -1), -EBADF);
+	unlink(path);
+	rmdir(directory);
+	softcvm_close(fd);
+	destroy(&g);
+	munmap(memory, 4 * PAGE);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_story),
+		cmocka_unit_test(test_map_of_a_trace),
+		cmocka_unit_test(test_live_map),
 	};
 
 	softcvm = argc > 1 ? argv[1] : "softcvm";

@@ -319,6 +319,56 @@ static void test_host_accesses_without_memory(void **state)
 	destroy_traced(&g, &r);
 }
 
+/* ---------------------------------------------------------------- the variant that was rejected, beside the rule */
+
+#define NOWHERE 0x30000
+
+/* The last fault of a guest that touches an address without a slot, as the trace has it. */
+static void access_nothing(struct recorder *r, bool variant, uint64_t address, uint64_t attributes, int result, uint32_t reason)
+{
+	struct softcvm_config config = { .platform = SOFTCVM_PLATFORM_AMD, .test_vm_types = true, .no_slot_is_mmio = variant };
+	struct guest g;
+
+	recorder_start(r, &config);
+	create_type(&g, &config, SOFTCVM_TEST_CLAIM_VM);
+	assert_int_equal(set_attributes(&g, NOWHERE, PAGE, attributes), 0);
+	assert_int_equal(guest_access(&g, address, false, 0), result);
+	assert_int_equal(g.run->exit_reason, reason);
+	destroy_traced(&g, r);
+}
+
+static const struct {
+	bool private_claim;
+	uint64_t attributes;
+	enum observe_rule merged; /* of its exit: MMIO if it is shared without a slot, else a memory fault */
+} variants[] = {
+	{ true, S, OBSERVE_RULE_FAULT_MISMATCH },
+	{ true, P, OBSERVE_RULE_FAULT_NO_SLOT_PRIVATE },
+	{ false, P, OBSERVE_RULE_FAULT_MISMATCH },
+	{ false, S, OBSERVE_RULE_FAULT_NO_SLOT_SHARED },
+};
+
+/* The two traces agree as far as the claim, and part where the rule is applied. */
+static void test_variant(void **state)
+{
+	for (unsigned int i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
+		uint64_t address = variants[i].private_claim ? CLAIMED(NOWHERE) : NOWHERE;
+		bool mmio = variants[i].merged == OBSERVE_RULE_FAULT_NO_SLOT_SHARED;
+		static const enum observe_event alike[] = { OBSERVE_HW_CLAIM, OBSERVE_KVM_PAGE_FAULT, OBSERVE_KVM_FAULT_CLAIM };
+		struct recorder merged, variant;
+
+		access_nothing(&merged, false, address, variants[i].attributes, mmio ? 0 : -EFAULT, mmio ? KVM_EXIT_MMIO : KVM_EXIT_MEMORY_FAULT);
+		access_nothing(&variant, true, address, variants[i].attributes, 0, KVM_EXIT_MMIO);
+		for (unsigned int e = 0; e < sizeof(alike) / sizeof(alike[0]); e++)
+			assert_memory_equal(merged.last[alike[e]].arg, variant.last[alike[e]].arg, sizeof(merged.last[0].arg));
+		assert_int_equal(merged.last[OBSERVE_KVM_FAULT_DONE].arg[2], variants[i].merged);
+		assert_int_equal(variant.last[OBSERVE_KVM_FAULT_DONE].arg[2], OBSERVE_RULE_FAULT_NO_SLOT_IS_MMIO);
+		assert_int_equal(variant.last[OBSERVE_KVM_FAULT_DONE].arg[1], OBSERVE_PF_EMULATE);
+		assert_int_equal(merged.count[OBSERVE_KVM_MEMORY_FAULT], !mmio);
+		assert_int_equal(variant.count[OBSERVE_KVM_MEMORY_FAULT], 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +376,7 @@ int main(void)
 		cmocka_unit_test(test_no_collision_on_intel),
 		cmocka_unit_test(test_levels),
 		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_variant),
 		cmocka_unit_test(test_host_accesses),
 		cmocka_unit_test(test_host_accesses_without_memory),
 	};
