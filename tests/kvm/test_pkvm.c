@@ -500,6 +500,27 @@ static void test_wall_clock_fails(void **state)
 	pkvm_destroy(&p);
 }
 
+/* So is steal time. */
+static void test_steal_time_fails(void **state)
+{
+	struct pkvm_guest p = { 0 };
+
+	/* Where the host says how long threads wait. */
+	if (access("/proc/thread-self/schedstat", R_OK))
+		skip();
+	pkvm_create_window(&p, &amd);
+	pkvm_store(&p, AT(0), 0);
+	set_msr(&p, 0x4b564d03, AT(0) | 1);
+	for (unsigned int i = 0; i < 64; i++)
+		assert_int_equal(pkvm_load(&p, AT(0) + i), 0);
+	expect_gone(p.memory);
+	assert_int_equal(pkvm_share(&p, AT(0), PAGE), 0);
+	set_msr(&p, 0x4b564d03, AT(0) | 1);
+	pkvm_load(&p, AT(0));
+	assert_int_not_equal(client_load(p.memory + offsetof(struct kvm_steal_time, version)), 0);
+	pkvm_destroy(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,6 +550,7 @@ int main(void)
 		cmocka_unit_test_prestate(test_kvmclock_poisons, (void *)&amd),
 		cmocka_unit_test(test_kvmclock_shared),
 		cmocka_unit_test(test_wall_clock_fails),
+		cmocka_unit_test(test_steal_time_fails),
 	};
 
 	return cmocka_run_group_tests_name("kvm/pkvm", tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "recorder.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define AT   0x40000000ull
 #define MEGA 0x100000ull
@@ -296,6 +297,35 @@ static void test_host_accesses(void **state)
 	munmap(memory, 4 * PAGE);
 }
 
+/* Steal time is read and written before each entry, and when KVM_RUN returns; how often does not matter. */
+static void test_steal_time(void **state)
+{
+	unsigned char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const struct observe_record *last;
+	struct kvm_steal_time *steal = (void *)memory;
+	struct recorder r;
+	struct guest g;
+	int fd;
+
+	if (access("/proc/thread-self/schedstat", R_OK))
+		skip();
+	create_traced(&g, &r, SOFTCVM_PLATFORM_AMD, KVM_X86_SW_PROTECTED_VM);
+	fd = memfd(&g, PAGE, 0);
+	assert_int_equal(set_region2(&g, 1, KVM_MEM_GUEST_MEMFD, WINDOW, PAGE, memory, fd, 0), 0);
+	assert_int_equal(set_attributes(&g, WINDOW, PAGE, P), 0);
+	set_msr(&g, 0x4b564d03, WINDOW | 1);
+	for (unsigned int at = 0; at < sizeof(*steal); at++)
+		assert_int_equal(guest_load(&g, WINDOW + at), 0);
+	assert_int_not_equal(steal->version, 0);
+	assert_int_equal(steal->version & 1, 0);
+	last = &r.last[OBSERVE_KVM_HOST_ACCESS];
+	assert_true(r.count[OBSERVE_KVM_HOST_ACCESS] >= 3);
+	assert_in_range(last->arg[1], WINDOW, WINDOW + sizeof(*steal) - 1);
+	softcvm_close(fd);
+	destroy_traced(&g, &r);
+	munmap(memory, PAGE);
+}
+
 /* Where the client has nothing mapped they fail, each as the guest can tell or not. */
 static void test_host_accesses_without_memory(void **state)
 {
@@ -378,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_variant),
 		cmocka_unit_test(test_host_accesses),
+		cmocka_unit_test(test_steal_time),
 		cmocka_unit_test(test_host_accesses_without_memory),
 	};
 
