@@ -38,7 +38,7 @@ static const struct {
 } harmless[] = {
 	{SYSTEM, KVM_CHECK_EXTENSION}, {VM, KVM_CHECK_EXTENSION}, {VM, KVM_GET_TSC_KHZ},
 	{VCPU, KVM_GET_TSC_KHZ},       {VCPU, KVM_NMI},           {VM, KVM_GET_STATS_FD},
-	{VCPU, KVM_GET_STATS_FD},
+	{VCPU, KVM_GET_STATS_FD},      {VCPU, KVM_SMI},
 };
 
 static bool is_covered(const struct request *r)
