@@ -138,15 +138,17 @@ static tdcall_fn find_leaf(u64 rax)
 enum vp_next vp_exit_tdcall(struct vp_run *r, const struct hw_vmx_exit *x)
 {
 	struct tdcall t = {.run = r, .gpr = r->lp->arch.gpr};
-	u64 rax = t.gpr[HW_RAX], rcx = t.gpr[HW_RCX], rdx = t.gpr[HW_RDX], r8 = t.gpr[HW_R8];
+	u64 rax = t.gpr[HW_RAX], rcx = t.gpr[HW_RCX], rdx = t.gpr[HW_RDX], r8 = t.gpr[HW_R8], rip = r->lp->arch.rip;
 	tdcall_fn fn = find_leaf(rax);
 	enum tdcall_result result;
 
 	if (!cpu_cs64(r->lp))
 		return vp_inject_gp(r);
 	result = fn ? fn(&t) : tdcall_done(&t, TDX_OPERAND_INVALID | TDX_OP_RAX);
-	observe(r->td->mod->obs, OBSERVE_TDX_TDCALL, r->lp->index, r->lp->arch.rip, rax & TDX_LEAF_MASK, rcx, rdx, r8,
-		t.status & TDX_STATUS_MASK, (u32)t.status);
+	/* A leaf that became #VE or an exit comes again; TDG.VP.VMCALL is done when it exits. */
+	if (result == TDCALL_DONE || r->vp->last_exit == VP_LAST_VMCALL)
+		observe(r->td->mod->obs, OBSERVE_TDX_TDCALL, r->lp->index, rip, rax & TDX_LEAF_MASK, rcx, rdx, r8,
+			t.status & TDX_STATUS_MASK, (u32)t.status);
 	if (result == TDCALL_OTHER)
 		return t.next;
 	t.gpr[HW_RAX] = t.status;
