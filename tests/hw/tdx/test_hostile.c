@@ -91,6 +91,14 @@ static u64 random_operand(struct host *h)
 	}
 }
 
+/* The module writes to pages that it is given: those outside the pool shall not be memory by chance. */
+static u64 harmless(struct host *h, u64 page)
+{
+	u64 pool = (u64)(uintptr_t)h->pool;
+
+	return page >= pool && page < pool + POOL_PAGES * HW_PAGE_SIZE ? page : page | 1ull << 50;
+}
+
 static void random_host_call(struct host *h)
 {
 	u64 leaf = host_leaves[rnd() % (sizeof(host_leaves) / sizeof(host_leaves[0]))], status;
@@ -109,6 +117,8 @@ static void random_host_call(struct host *h)
 		regs.rcx = rnd() % 4 ? (leaf == TDH_VP_RD ? h->tdvpr[0] : h->tdr) : random_operand(h);
 	if (leaf == TDH_VP_RD || leaf == TDH_MNG_RD)
 		regs.rdx = random_field();
+	regs.r8 = harmless(h, regs.r8);
+	regs.r9 = harmless(h, regs.r9);
 	status = tdx_seamcall(h->mod, NULL, &regs);
 	assert_true(status == regs.rax);
 	assert_int_equal(status & TDX_STATUS_FATAL, 0);
