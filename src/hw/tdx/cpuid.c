@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* cpuid: a TD's CPUID (TDX ABI, CPUID virtualization): made at TDH.MNG.INIT from the processor's and the host's choice. */
+/* cpuid: a TD's CPUID (TDX ABI, CPUID virtualization): made at TDH.MNG.INIT from the processor's and the host's choice.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +15,9 @@
 enum { EAX, EBX, ECX, EDX };
 
 /*
- * Bits that a TD sees as 1 because every processor with TDX has them. PROCESSOR: instructions or behaviour, which hw/cpu must
- * have. MODULE: what the module itself serves (an MSR of msr.c), a #VE that leaves it to the host, or a statement about a
- * processor that never speculates, for which nothing has to be done.
+ * Bits that a TD sees as 1 because every processor with TDX has them. PROCESSOR: instructions or behaviour, which
+ * hw/cpu must have. MODULE: what the module itself serves (an MSR of msr.c), a #VE that leaves it to the host, or a
+ * statement about a processor that never speculates, for which nothing has to be done.
  */
 enum backing { PROCESSOR, MODULE };
 static const struct cpuid_bit {
@@ -63,8 +64,8 @@ static const struct cpuid_bit {
 	{1, 0, EDX, 24, PROCESSOR, "FXSR"},
 	{1, 0, EDX, 25, PROCESSOR, "SSE"},
 	{1, 0, EDX, 26, PROCESSOR, "SSE2"},
-	{1, 0, EDX, 27, MODULE, "SS"},	 /* caches are coherent with themselves */
-	{1, 0, EDX, 28, MODULE, "HTT"},	 /* leaf 1 EBX 23:16 is the host's */
+	{1, 0, EDX, 27, MODULE, "SS"},	/* caches are coherent with themselves */
+	{1, 0, EDX, 28, MODULE, "HTT"}, /* leaf 1 EBX 23:16 is the host's */
 	{7, 0, EBX, 0, PROCESSOR, "FSGSBASE"},
 	{7, 0, EBX, 7, PROCESSOR, "SMEP"},
 	{7, 0, EBX, 10, PROCESSOR, "INVPCID"},
@@ -123,8 +124,14 @@ int tdx_cpuid_check(const struct hw_machine *m)
 		hw_cpuid(m, b->leaf, b->subleaf, &v);
 		if (b->backing != PROCESSOR || *reg_of(&v, b->reg) >> b->bit & 1)
 			continue;
-		fprintf(stderr, "softcvm: TDX: the processor does not implement %s (CPUID %#x.%u %c%c%c bit %u), which every TD sees\n",
-			b->name, b->leaf, b->subleaf, 'E', "ABCD"[b->reg == EBX ? 1 : b->reg == ECX ? 2 : b->reg == EDX ? 3 : 0],
+		fprintf(stderr,
+			"softcvm: TDX: the processor does not implement %s (CPUID %#x.%u %c%c%c bit %u), which every "
+			"TD sees\n",
+			b->name, b->leaf, b->subleaf, 'E',
+			"ABCD"[b->reg == EBX   ? 1
+			       : b->reg == ECX ? 2
+			       : b->reg == EDX ? 3
+					       : 0],
 			'X', b->bit);
 		r = -ENOSYS;
 	}

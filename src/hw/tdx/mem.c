@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* mem: host leaves of memory (TDX ABI TDH.MEM.*, TDH.MR.EXTEND): each is one row of sept_rules and what goes with it. */
+/* mem: host leaves of memory (TDX ABI TDH.MEM.*, TDH.MR.EXTEND): each is one row of sept_rules and what goes with it.
+ */
 #include <string.h>
 
 #include "hw/tdx/sept.h"

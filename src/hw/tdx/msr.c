@@ -7,9 +7,9 @@
 enum msr_action {
 	VE,
 	GP,
-	NATIVE,	  /* the processor's, without an exit */
-	KEPT,	  /* by the module for the vCPU; writes beyond `valid` are #GP */
-	DISCARD,  /* a command: writes beyond `valid` are #GP */
+	NATIVE,	 /* the processor's, without an exit */
+	KEPT,	 /* by the module for the vCPU; writes beyond `valid` are #GP */
+	DISCARD, /* a command: writes beyond `valid` are #GP */
 	ZERO,
 	ONE,
 	DEADLINE, /* #VE if the TD has a TSC deadline timer, else #GP */
@@ -26,9 +26,18 @@ struct msr_row {
 	u64 valid;
 };
 
-#define ROW(first, last, read, write) {first, last, read, write, 0, 0}
-#define ONE_MSR(n, read, write)	      {n, n, read, write, 0, 0}
-#define KEPT_MSR(n, write, slot, valid) {n, n, KEPT, write, VP_MSR_##slot, valid}
+#define ROW(first, last, read, write)                                                                                  \
+	{                                                                                                              \
+		first, last, read, write, 0, 0                                                                         \
+	}
+#define ONE_MSR(n, read, write)                                                                                        \
+	{                                                                                                              \
+		n, n, read, write, 0, 0                                                                                \
+	}
+#define KEPT_MSR(n, write, slot, valid)                                                                                \
+	{                                                                                                              \
+		n, n, KEPT, write, VP_MSR_##slot, valid                                                                \
+	}
 
 /* In rising order. */
 static const struct msr_row rows[] = {
@@ -148,8 +157,8 @@ void td_msr_build(struct tdx_td *td)
 	}
 }
 
-/* IA32_ARCH_CAPABILITIES: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, DOITM, SBDR_SSDP_NO,
- * FBSDP_NO, PSDP_NO; if the host wants so, SSB_NO, RRSBA, BHI_NO, PBRSB_NO. */
+/* IA32_ARCH_CAPABILITIES: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, DOITM,
+ * SBDR_SSDP_NO, FBSDP_NO, PSDP_NO; if the host wants so, SSB_NO, RRSBA, BHI_NO, PBRSB_NO. */
 #define ARCH_CAPABILITIES_FIXED	       0xf16bull
 #define ARCH_CAPABILITIES_CONFIGURABLE (1ull << 4 | 1ull << 19 | 1ull << 20 | 1ull << 24)
 

@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hw/tdx/sept.h"
 
-#define DO(state)	 {SEPT_DO, SEPT_##state}
-#define TRACKED(state)	 {SEPT_DO_TRACKED, SEPT_##state}
-#define UNTRACKED(state) {SEPT_DO_UNLESS_TRACKING, SEPT_##state}
-#define SAYS(verdict)	 {SEPT_##verdict, 0}
-#define WRONG		 SAYS(STATE_WRONG)
+#define DO(state)                                                                                                      \
+	{                                                                                                              \
+		SEPT_DO, SEPT_##state                                                                                  \
+	}
+#define TRACKED(state)                                                                                                 \
+	{                                                                                                              \
+		SEPT_DO_TRACKED, SEPT_##state                                                                          \
+	}
+#define UNTRACKED(state)                                                                                               \
+	{                                                                                                              \
+		SEPT_DO_UNLESS_TRACKING, SEPT_##state                                                                  \
+	}
+#define SAYS(verdict)                                                                                                  \
+	{                                                                                                              \
+		SEPT_##verdict, 0                                                                                      \
+	}
+#define WRONG SAYS(STATE_WRONG)
 
 /* TDX ABI, secure EPT state machine. Columns in the order of enum sept_state:
  * FREE, BLOCKED, PENDING, PENDING_BLOCKED, MAPPED, NL_MAPPED, NL_BLOCKED */
@@ -32,10 +44,10 @@ static_assert(SEPT_STATE_COUNT == 7, "every row has a cell for each state");
 #define TOP 0xff /* the highest level of the TD */
 
 const struct sept_levels sept_levels[] = {
-	[SEPT_OP_SEPT_ADD] = {1, TOP},	[SEPT_OP_PAGE_ADD] = {0, 0},   [SEPT_OP_PAGE_AUG] = {0, 1},
-	[SEPT_OP_BLOCK] = {0, TOP},	[SEPT_OP_UNBLOCK] = {0, TOP},  [SEPT_OP_PAGE_REMOVE] = {0, 2},
-	[SEPT_OP_DEMOTE] = {1, 2},	[SEPT_OP_PROMOTE] = {1, 2},    [SEPT_OP_SEPT_REMOVE] = {1, TOP},
-	[SEPT_OP_MR_EXTEND] = {0, 0},	[SEPT_OP_ACCEPT] = {0, 1},
+	[SEPT_OP_SEPT_ADD] = {1, TOP}, [SEPT_OP_PAGE_ADD] = {0, 0},  [SEPT_OP_PAGE_AUG] = {0, 1},
+	[SEPT_OP_BLOCK] = {0, TOP},    [SEPT_OP_UNBLOCK] = {0, TOP}, [SEPT_OP_PAGE_REMOVE] = {0, 2},
+	[SEPT_OP_DEMOTE] = {1, 2},     [SEPT_OP_PROMOTE] = {1, 2},   [SEPT_OP_SEPT_REMOVE] = {1, TOP},
+	[SEPT_OP_MR_EXTEND] = {0, 0},  [SEPT_OP_ACCEPT] = {0, 1},
 };
 static_assert(sizeof(sept_levels) / sizeof(sept_levels[0]) == SEPT_OP_COUNT, "every operation has its levels");
 

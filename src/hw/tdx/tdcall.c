@@ -114,15 +114,9 @@ static const struct {
 	tdcall_fn fn;
 	u8 max_version;
 } leaves[] = {
-	[0] = {tdg_vp_vmcall, 0},
-	[1] = {tdg_vp_info, 0},
-	[2] = {tdg_mr_rtmr_extend, 0},
-	[3] = {tdg_vp_veinfo_get, 0},
-	[4] = {tdg_mr_report, 0},
-	[5] = {tdg_vp_cpuidve_set, 0},
-	[6] = {tdg_mem_page_accept, 0},
-	[7] = {tdg_vm_rd, 1},
-	[8] = {tdg_vm_wr, 0},
+	[0] = {tdg_vp_vmcall, 0},	[1] = {tdg_vp_info, 0},	  [2] = {tdg_mr_rtmr_extend, 0},
+	[3] = {tdg_vp_veinfo_get, 0},	[4] = {tdg_mr_report, 0}, [5] = {tdg_vp_cpuidve_set, 0},
+	[6] = {tdg_mem_page_accept, 0}, [7] = {tdg_vm_rd, 1},	  [8] = {tdg_vm_wr, 0},
 	[11] = {tdg_sys_rd, 0},
 };
 

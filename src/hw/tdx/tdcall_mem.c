@@ -20,11 +20,12 @@ static u64 qualification(const struct tdcall_operand *o, unsigned int perms)
 static struct vp_ve_info operand_ve(const struct tdcall_operand *o, unsigned int perms)
 {
 	return (struct vp_ve_info){
-		.hw = {
-			.exit_reason = VMX_EXIT_EPT_VIOLATION,
-			.qualification = qualification(o, perms),
-			.guest_physical = o->gpa,
-		},
+		.hw =
+			{
+				.exit_reason = VMX_EXIT_EPT_VIOLATION,
+				.qualification = qualification(o, perms),
+				.guest_physical = o->gpa,
+			},
 	};
 }
 

@@ -51,12 +51,13 @@ enum vp_next vp_shared_violation(struct vp_run *r, u32 reason, u64 qualification
 enum vp_next vp_exit_ept_violation(struct vp_run *r, const struct hw_vmx_exit *x)
 {
 	const struct vp_ve_info ve = {
-		.hw = {
-			.exit_reason = VMX_EXIT_EPT_VIOLATION,
-			.qualification = x->qualification,
-			.guest_linear = x->guest_linear,
-			.guest_physical = x->guest_physical,
-		},
+		.hw =
+			{
+				.exit_reason = VMX_EXIT_EPT_VIOLATION,
+				.qualification = x->qualification,
+				.guest_linear = x->guest_linear,
+				.guest_physical = x->guest_physical,
+			},
 	};
 
 	if (x->guest_physical & r->td->shared_bit)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * vp_enter: TDH.VP.ENTER (TDX ABI; SDM 3C for what the module sets up). The module runs a vCPU as any hypervisor would, and
- * answers most exits itself; the rest go to the host with what it may know.
+ * vp_enter: TDH.VP.ENTER (TDX ABI; SDM 3C for what the module sets up). The module runs a vCPU as any hypervisor would,
+ * and answers most exits itself; the rest go to the host with what it may know.
  */
 #include <string.h>
 

@@ -2,10 +2,10 @@
 /* What a TD finds: its initial state, CPUID, MSRs, control registers, and which instructions are #VE, #GP or #UD. */
 #include "host.h"
 
-#define CPUID	0x0f, 0xa2
-#define RDMSR	0x0f, 0x32
-#define WRMSR	0x0f, 0x30
-#define MOV_EAX(v) 0xb8, (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (u8)((u64)(v) >> 24)
+#define CPUID	   0x0f, 0xa2
+#define RDMSR	   0x0f, 0x32
+#define WRMSR	   0x0f, 0x30
+#define MOV_EAX(v) 0xb8, (v)&0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (u8)((u64)(v) >> 24)
 
 static int open_td(void **state)
 {
@@ -98,10 +98,10 @@ static void cpuid_ve(void **state)
 	static const struct {
 		u32 leaf, subleaf;
 	} leaves[] = {
-		{2, 0},	   {6, 0},	  {9, 0},	   {0xb, 0},	    {0xc, 0},	     {0xf, 0},
-		{0x10, 0}, {0x16, 0},	  {0x17, 0},	   {0x18, 0},	    {0x1a, 0},	     {0x1b, 0},
-		{0x1f, 0}, {0x1f, 5},	  {0x21, 1},	   {0x40000000, 0}, {0x4fffffff, 0}, {0x80000002, 0},
-		{4, 5},	   {7, 3},	  {0x80000005, 0}, {0x80000006, 0}, {0x24, 4},	     {0x50000000, 4},
+		{2, 0},	   {6, 0},	    {9, 0},	     {0xb, 0},	      {0xc, 0},	       {0xf, 0},
+		{0x10, 0}, {0x16, 0},	    {0x17, 0},	     {0x18, 0},	      {0x1a, 0},       {0x1b, 0},
+		{0x1f, 0}, {0x1f, 5},	    {0x21, 1},	     {0x40000000, 0}, {0x4fffffff, 0}, {0x80000002, 0},
+		{4, 5},	   {7, 3},	    {0x80000005, 0}, {0x80000006, 0}, {0x24, 4},       {0x50000000, 4},
 		{0xd, 19}, {0xffffffff, 9},
 	};
 	struct host *h = *state;
@@ -166,7 +166,8 @@ static void instructions_refused(void **state)
 /* Leaves that are not there, bits that must be zero. */
 static void tdcall_refused(void **state)
 {
-	static const u64 raxes[] = {13, 99, 0xffff, 1ull << 16 | 1, 2ull << 16 | 7, 1ull << 24 | 1, 1ull << 32 | 1, 1ull << 63 | 1};
+	static const u64 raxes[] = {
+		13, 99, 0xffff, 1ull << 16 | 1, 2ull << 16 | 7, 1ull << 24 | 1, 1ull << 32 | 1, 1ull << 63 | 1};
 	struct host *h = *state;
 
 	for (size_t n = 0; n < sizeof(raxes) / sizeof(raxes[0]); n++)
@@ -248,11 +249,22 @@ static void msrs_kept(void **state)
 		u32 msr;
 		u64 value;
 	} msrs[] = {
-		{0x48, 5},	{0x174, 0x10},	 {0x175, 0xffffffff80000000}, {0x176, 1},
-		{0x277, 0x0606060606060606},	 {0x600, 0x1000},	      {0x1b01, 1},
-		{0xc0000081, 0x123},		 {0xc0000082, 0x456},	      {0xc0000084, 0x700},
-		{0xc0000100, 0x1000},		 {0xc0000101, 0x2000},	      {0xc0000102, 0x3000},
-		{0xc0000103, 9},		 {0x808, 0x20},		      {0xda0, 0},
+		{0x48, 5},
+		{0x174, 0x10},
+		{0x175, 0xffffffff80000000},
+		{0x176, 1},
+		{0x277, 0x0606060606060606},
+		{0x600, 0x1000},
+		{0x1b01, 1},
+		{0xc0000081, 0x123},
+		{0xc0000082, 0x456},
+		{0xc0000084, 0x700},
+		{0xc0000100, 0x1000},
+		{0xc0000101, 0x2000},
+		{0xc0000102, 0x3000},
+		{0xc0000103, 9},
+		{0x808, 0x20},
+		{0xda0, 0},
 	};
 	struct host *h = *state;
 
@@ -272,9 +284,11 @@ static void msrs_kept(void **state)
 
 static void msrs_ve(void **state)
 {
-	static const u32 reads[] = {0x1b, 0x3a, 0x8b, 0xce, 0xfe, 0x140, 0x200, 0x2ff, 0x400, 0x802, 0x803, 0x80d, 0x80f, 0x828,
-				    0x830, 0x832, 0x838, 0x839, 0x83e, 0x481, 0xc0000083, 0x4b564d00, 0x2000, 0xc0002000, ~0u};
-	static const u32 writes[] = {0x10, 0x1b, 0x1a0, 0xbc, 0xc80, 0x79, 0x80f, 0x830, 0x838, 0xc0000083, 0x4b564d01, 0x40000000};
+	static const u32 reads[] = {0x1b,  0x3a,  0x8b,	      0xce,	  0xfe,	  0x140,      0x200, 0x2ff, 0x400,
+				    0x802, 0x803, 0x80d,      0x80f,	  0x828,  0x830,      0x832, 0x838, 0x839,
+				    0x83e, 0x481, 0xc0000083, 0x4b564d00, 0x2000, 0xc0002000, ~0u};
+	static const u32 writes[] = {0x10,  0x1b,  0x1a0, 0xbc,	      0xc80,	  0x79,
+				     0x80f, 0x830, 0x838, 0xc0000083, 0x4b564d01, 0x40000000};
 	struct host *h = *state;
 
 	for (size_t n = 0; n < sizeof(reads) / sizeof(reads[0]); n++)
@@ -285,8 +299,9 @@ static void msrs_ve(void **state)
 
 static void msrs_gp(void **state)
 {
-	static const u32 both[] = {0xc1, 0x186, 0x38f, 0xe1, 0x122, 0x1c4, 0x570, 0x6a0, 0x6e0, 0x6e1, 0x800, 0x804, 0x82e, 0x831,
-				   0x840, 0x8ff, 0x8c, 0x98, 0x9e, 0x195, 0x500, 0x985, 0x1200, 0x14ce, 0x1500, 0x981, 0x1f8};
+	static const u32 both[] = {0xc1,  0x186, 0x38f, 0xe1,  0x122,  0x1c4,  0x570,  0x6a0, 0x6e0,
+				   0x6e1, 0x800, 0x804, 0x82e, 0x831,  0x840,  0x8ff,  0x8c,  0x98,
+				   0x9e,  0x195, 0x500, 0x985, 0x1200, 0x14ce, 0x1500, 0x981, 0x1f8};
 	static const u32 writes[] = {0x480, 0x481, 0x345, 0x10a, 0x810, 0x820, 0x80a};
 	struct host *h = *state;
 
@@ -458,11 +473,22 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define IN_TD(f) cmocka_unit_test_setup_teardown(f, open_td, close_td)
-		IN_TD(cpuid_values),	     IN_TD(cpuid_ve),	      IN_TD(cpuid_ve_on_request),
-		IN_TD(instructions_ve),	     IN_TD(instructions_refused), IN_TD(tdcall_refused),
-		IN_TD(native_instructions),  IN_TD(stores), IN_TD(msrs_kept),	      IN_TD(msrs_ve),
-		IN_TD(msrs_gp),		     IN_TD(efer_and_debugctl), IN_TD(self_ipi),
-		IN_TD(control_registers),    IN_TD(xsetbv),	      IN_TD(nested_ve),
+		IN_TD(cpuid_values),
+		IN_TD(cpuid_ve),
+		IN_TD(cpuid_ve_on_request),
+		IN_TD(instructions_ve),
+		IN_TD(instructions_refused),
+		IN_TD(tdcall_refused),
+		IN_TD(native_instructions),
+		IN_TD(stores),
+		IN_TD(msrs_kept),
+		IN_TD(msrs_ve),
+		IN_TD(msrs_gp),
+		IN_TD(efer_and_debugctl),
+		IN_TD(self_ipi),
+		IN_TD(control_registers),
+		IN_TD(xsetbv),
+		IN_TD(nested_ve),
 		cmocka_unit_test(initial_state),
 	};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Hosts and guests that call leaves with whatever comes to mind. Nothing worse than a completion code may come of it, and what must
- * hold between secure EPTs and page owners holds after each step. usage: test_tdx_hostile [seed [count]]
+ * Hosts and guests that call leaves with whatever comes to mind. Nothing worse than a completion code may come of it,
+ * and what must hold between secure EPTs and page owners holds after each step. usage: test_tdx_hostile [seed [count]]
  */
 #include "host.h"
 
@@ -27,12 +27,12 @@ static void expect_whole(struct host *h)
 /* ---------------------------------------------------------------- the host */
 
 static const u64 host_leaves[] = {
-	TDH_MNG_ADDCX,	     TDH_MEM_PAGE_ADD,	   TDH_MEM_SEPT_ADD,	TDH_VP_ADDCX,	      TDH_MEM_PAGE_AUG,
-	TDH_MEM_RANGE_BLOCK, TDH_MNG_KEY_CONFIG,   TDH_MNG_CREATE,	TDH_VP_CREATE,	      TDH_MNG_RD,
-	TDH_MNG_WR,	     TDH_MEM_PAGE_DEMOTE,  TDH_MR_EXTEND,	TDH_MNG_INIT,	      TDH_VP_INIT,
-	TDH_MEM_PAGE_PROMOTE, TDH_PHYMEM_PAGE_RDMD, TDH_MEM_SEPT_RD,	TDH_VP_RD,	      TDH_PHYMEM_PAGE_RECLAIM,
-	TDH_MEM_PAGE_REMOVE, TDH_MEM_SEPT_REMOVE,  TDH_SYS_RD,		TDH_MEM_TRACK,	      TDH_MEM_RANGE_UNBLOCK,
-	TDH_PHYMEM_CACHE_WB, TDH_VP_ENTER,
+	TDH_MNG_ADDCX,	      TDH_MEM_PAGE_ADD,	    TDH_MEM_SEPT_ADD, TDH_VP_ADDCX,  TDH_MEM_PAGE_AUG,
+	TDH_MEM_RANGE_BLOCK,  TDH_MNG_KEY_CONFIG,   TDH_MNG_CREATE,   TDH_VP_CREATE, TDH_MNG_RD,
+	TDH_MNG_WR,	      TDH_MEM_PAGE_DEMOTE,  TDH_MR_EXTEND,    TDH_MNG_INIT,  TDH_VP_INIT,
+	TDH_MEM_PAGE_PROMOTE, TDH_PHYMEM_PAGE_RDMD, TDH_MEM_SEPT_RD,  TDH_VP_RD,     TDH_PHYMEM_PAGE_RECLAIM,
+	TDH_MEM_PAGE_REMOVE,  TDH_MEM_SEPT_REMOVE,  TDH_SYS_RD,	      TDH_MEM_TRACK, TDH_MEM_RANGE_UNBLOCK,
+	TDH_PHYMEM_CACHE_WB,  TDH_VP_ENTER,
 };
 
 /* Pages of the pool's first part, so that they meet; 2M-aligned ones too. */
@@ -58,8 +58,11 @@ static u64 random_page(struct host *h)
 
 static u64 random_gpa(struct host *h)
 {
-	static const u8 levels[32] = {[16] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, };
-	u64 a = (1 + rnd() % 2) << 30 | (rnd() % 3) << 21 | (rnd() % 4) << 12 | (rnd() % 512 ? levels[rnd() % 32] : 2 + rnd() % 2);
+	static const u8 levels[32] = {
+		[16] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+	};
+	u64 a = (1 + rnd() % 2) << 30 | (rnd() % 3) << 21 | (rnd() % 4) << 12 |
+		(rnd() % 512 ? levels[rnd() % 32] : 2 + rnd() % 2);
 
 	switch (rnd() % 16) {
 	case 0:
@@ -73,8 +76,13 @@ static u64 random_gpa(struct host *h)
 
 static u64 random_field(void)
 {
-	static const u64 fields[] = {TDX_FIELD_XFAM, TDX_FIELD_TD_CTLS, TDX_FIELD_CPUID_VALUES, TDX_FIELD_CPUID_CONFIG_LEAVES,
-				     TDX_FIELD_CPUID_CONFIG_VALUES, TDX_FIELD_RTMR, TDX_FIELD_POSTED_INTR_NV};
+	static const u64 fields[] = {TDX_FIELD_XFAM,
+				     TDX_FIELD_TD_CTLS,
+				     TDX_FIELD_CPUID_VALUES,
+				     TDX_FIELD_CPUID_CONFIG_LEAVES,
+				     TDX_FIELD_CPUID_CONFIG_VALUES,
+				     TDX_FIELD_RTMR,
+				     TDX_FIELD_POSTED_INTR_NV};
 
 	return rnd() % 4 ? fields[rnd() % (sizeof(fields) / sizeof(fields[0]))] + rnd() % 64 : rnd();
 }
@@ -149,7 +157,8 @@ static void hostile_host(void **state)
 
 /* ---------------------------------------------------------------- the guest */
 
-/* Addresses at which something is or may come to be, but for what the guest needs to go on: a report is written where it says. */
+/* Addresses at which something is or may come to be, but for what the guest needs to go on: a report is written where
+ * it says. */
 static u64 random_guest_operand(struct host *h)
 {
 	static const u64 bases[] = {0x8000000, 0x8200000, SHARED_GPA + 0x4000, 0x1a000};
@@ -175,15 +184,18 @@ static void answer(struct host *h)
 	u64 gpa_ = h->regs[0].r8, level = 0;
 
 	if (gpa_ & h->shared_bit) {
-		*host_shared_entry(h, gpa_ & ~h->shared_bit) = rnd() % 2 ? 0
-			: stage2_make_leaf(STAGE2_EPT, ptr_to_hpa(h->shared_page[0] + HW_PAGE_SIZE), 1, STAGE2_RWX);
+		*host_shared_entry(h, gpa_ & ~h->shared_bit) =
+			rnd() % 2 ? 0
+				  : stage2_make_leaf(STAGE2_EPT, ptr_to_hpa(h->shared_page[0] + HW_PAGE_SIZE), 1,
+						     STAGE2_RWX);
 		return;
 	}
 	if (TDX_EXT_QUAL_TYPE(h->regs[0].rdx) == TDX_EXT_QUAL_ACCEPT)
 		level = TDX_EXT_QUAL_ACCEPT_LEVEL(h->regs[0].rdx);
 	for (unsigned int l = h->top_level; l > level; l--)
 		call(h, TDH_MEM_SEPT_ADD, (gpa_ & ~(hw_level_size(l + 1) - 1)) | l, h->tdr, host_page(h));
-	if (call(h, TDH_MEM_PAGE_AUG, (gpa_ & ~(hw_level_size(level + 1) - 1)) | level, h->tdr, host_pages(h, level ? 512 : 1)) == 0)
+	if (call(h, TDH_MEM_PAGE_AUG, (gpa_ & ~(hw_level_size(level + 1) - 1)) | level, h->tdr,
+		 host_pages(h, level ? 512 : 1)) == 0)
 		return;
 	call(h, TDH_MEM_RANGE_BLOCK, (gpa_ & ~0x1fffffull) | 1, h->tdr);
 	call(h, TDH_MEM_TRACK, h->tdr);

@@ -20,7 +20,8 @@ static void creation_in_order(void **state)
 	h->tdr = host_page(h);
 	assert_int_equal(call(h, TDH_MNG_KEY_CONFIG, h->tdr), TDX_PAGE_METADATA_INCORRECT | TDX_OP_RCX);
 	assert_int_equal(call(h, TDH_MNG_CREATE, h->tdr, TDX_HKID_START - 1), TDX_OPERAND_INVALID | TDX_OP_RDX);
-	assert_int_equal(call(h, TDH_MNG_CREATE, h->tdr, TDX_HKID_START + TDX_HKID_COUNT), TDX_OPERAND_INVALID | TDX_OP_RDX);
+	assert_int_equal(call(h, TDH_MNG_CREATE, h->tdr, TDX_HKID_START + TDX_HKID_COUNT),
+			 TDX_OPERAND_INVALID | TDX_OP_RDX);
 	assert_int_equal(call(h, TDH_MNG_CREATE, h->tdr + 8, TDX_HKID_START), TDX_OPERAND_INVALID | TDX_OP_RCX);
 	call_ok(h, TDH_MNG_CREATE, h->tdr, TDX_HKID_START);
 	assert_int_equal(call(h, TDH_MNG_CREATE, h->tdr, TDX_HKID_START + 1), TDX_PAGE_METADATA_INCORRECT | TDX_OP_RCX);
@@ -88,7 +89,7 @@ static void parameters(void **state)
 	REFUSED(p->reserved1[5] = 1, TDX_OP_RDX);
 	REFUSED(p->reserved2[5] = 1, TDX_OP_RDX);
 	REFUSED(p->cpuid[12].eax = 1, TDX_OP_RDX);
-	REFUSED(p->cpuid[0].ecx = 1, TDX_OP_CPUID_CONFIG);    /* SSE3 is not the host's to choose */
+	REFUSED(p->cpuid[0].ecx = 1, TDX_OP_CPUID_CONFIG);	/* SSE3 is not the host's to choose */
 	REFUSED(p->cpuid[0].eax = 0x1234, TDX_OP_CPUID_CONFIG); /* another model */
 	REFUSED(p->cpuid[7].eax = 1, TDX_OP_CPUID_CONFIG);
 	REFUSED((p->msr_config_ctls = 1, p->arch_capabilities_config = 1), TDX_OP_ARCH_CAPABILITIES);
@@ -111,17 +112,19 @@ static void cpuid_configuration(void **state)
 	h->params->cpuid[0] = (struct tdx_cpuid_value){.ebx = 0x00040000, .ecx = 1u << 24 | 1u << 28, .edx = 1u << 28};
 	h->params->cpuid[5].ebx = 1u << 3;
 	host_init_td(h);
-	assert_int_equal(host_call(h, TDH_MNG_RD, ARGS(h->tdr, TDX_FIELD_CPUID_VALUES | 1 << 9 | 0x1fe), &out), TDX_SUCCESS);
+	assert_int_equal(host_call(h, TDH_MNG_RD, ARGS(h->tdr, TDX_FIELD_CPUID_VALUES | 1 << 9 | 0x1fe), &out),
+			 TDX_SUCCESS);
 	leaf1 = out.r8;
-	assert_int_equal(host_call(h, TDH_MNG_RD, ARGS(h->tdr, TDX_FIELD_CPUID_VALUES | 1 << 9 | 0x1fe | 1), &out), TDX_SUCCESS);
+	assert_int_equal(host_call(h, TDH_MNG_RD, ARGS(h->tdr, TDX_FIELD_CPUID_VALUES | 1 << 9 | 0x1fe | 1), &out),
+			 TDX_SUCCESS);
 	second = out.r8;
 	assert_int_equal(leaf1 >> 48 & 0xff, 4);
 	assert_int_equal(second >> 24 & 1, 1);
 	assert_int_equal(second >> 60 & 1, 1);
 	assert_int_equal(host_call(h, TDH_MNG_RD, ARGS(h->tdr, TDX_FIELD_CPUID_VALUES | 7 << 9), &out), TDX_SUCCESS);
-	assert_int_equal(out.r8 >> 35 & 1, 1);	/* BMI1, chosen */
-	assert_int_equal(out.r8 >> 40 & 1, 0);	/* BMI2, not */
-	assert_int_equal(out.r8 >> 39 & 1, 1);	/* SMEP, fixed */
+	assert_int_equal(out.r8 >> 35 & 1, 1); /* BMI1, chosen */
+	assert_int_equal(out.r8 >> 40 & 1, 0); /* BMI2, not */
+	assert_int_equal(out.r8 >> 39 & 1, 1); /* SMEP, fixed */
 	assert_int_equal(host_call(h, TDH_MNG_RD, ARGS(h->tdr, TDX_FIELD_CPUID_VALUES | 7 << 9 | 0x1fe), &out),
 			 TDX_METADATA_FIELD_ID_INCORRECT);
 	assert_int_equal(host_call(h, TDH_MNG_RD, ARGS(h->tdr, TDX_FIELD_CPUID_VALUES | 2 << 9 | 0x1fe), &out),
@@ -168,8 +171,9 @@ static void mrtd(void **state)
 	host_init_td(h);
 	host_add_vcpu(h, 0);
 	call_ok(h, TDH_MR_FINALIZE, h->tdr);
-	expect_digest(h, TDX_FIELD_MRTD,
-		      "38b060a751ac96384cd9327eb1b1e36a21fdb71114be07434c0cc7bf63f6e1da274edebfe76f65fbd51ad2f14898b95b");
+	expect_digest(
+		h, TDX_FIELD_MRTD,
+		"38b060a751ac96384cd9327eb1b1e36a21fdb71114be07434c0cc7bf63f6e1da274edebfe76f65fbd51ad2f14898b95b");
 	host_close(h);
 	h = host_open();
 	host_init_td(h);
@@ -180,8 +184,9 @@ static void mrtd(void **state)
 	/* what is not measured: tables, pages that are only promised, vCPUs */
 	host_aug(h, FAR_GPA, 0);
 	call_ok(h, TDH_MR_FINALIZE, h->tdr);
-	expect_digest(h, TDX_FIELD_MRTD,
-		      "236f0efa607ff8843f1855d7ef80dc3dda8fb455787a186b8787212951eab0096e3193bb26f817c2b63c21f5e10f9938");
+	expect_digest(
+		h, TDX_FIELD_MRTD,
+		"236f0efa607ff8843f1855d7ef80dc3dda8fb455787a186b8787212951eab0096e3193bb26f817c2b63c21f5e10f9938");
 	host_close(h);
 }
 
@@ -198,8 +203,9 @@ static void rtmr(void **state)
 	assert_int_equal(tdcall(h, RTMR_EXTEND, DATA_GPA | 1ull << 48, 0), TDX_OPERAND_INVALID | TDX_OP_RCX);
 	assert_int_equal(tdcall(h, RTMR_EXTEND, DATA_GPA, 4), TDX_OPERAND_INVALID | TDX_OP_RDX);
 	assert_int_equal(tdcall(h, RTMR_EXTEND, DATA_GPA, 2), TDX_SUCCESS);
-	expect_digest(h, TDX_FIELD_RTMR + 12,
-		      "f57bb7ed82c6ae4a29e6c9879338c592c7d42a39135583e8ccbe3940f2344b0eb6eb8503db0ffd6a39ddd00cd07d8317");
+	expect_digest(
+		h, TDX_FIELD_RTMR + 12,
+		"f57bb7ed82c6ae4a29e6c9879338c592c7d42a39135583e8ccbe3940f2344b0eb6eb8503db0ffd6a39ddd00cd07d8317");
 	/* a pending page: #VE, and the call comes again */
 	host_aug(h, FAR_GPA, 0);
 	host_shared(h, 0)->gpr[HW_RAX] = RTMR_EXTEND;
@@ -231,12 +237,15 @@ static void report(void **state)
 	*host_shared_entry(h, FAR_GPA) = stage2_make_leaf(STAGE2_EPT, hpa(page), 1, STAGE2_RWX);
 	r = (void *)(uintptr_t)page;
 	memset((u8 *)r + 2048, 0x42, TDX_REPORTDATA_SIZE);
-	assert_int_equal(tdcall(h, MR_REPORT, (FAR_GPA + 64) | h->shared_bit, DATA_GPA), TDX_OPERAND_INVALID | TDX_OP_RCX);
+	assert_int_equal(tdcall(h, MR_REPORT, (FAR_GPA + 64) | h->shared_bit, DATA_GPA),
+			 TDX_OPERAND_INVALID | TDX_OP_RCX);
 	assert_int_equal(tdcall(h, MR_REPORT, FAR_GPA | h->shared_bit, DATA_GPA + 8), TDX_OPERAND_INVALID | TDX_OP_RDX);
 	assert_int_equal(tdcall(h, MR_REPORT, FAR_GPA | h->shared_bit, DATA_GPA, 1), TDX_OPERAND_INVALID | TDX_OP_R8);
-	assert_int_equal(tdcall(h, MR_REPORT, FAR_GPA | h->shared_bit, DATA_GPA, 1ull << 40), TDX_OPERAND_INVALID | TDX_OP_R8);
+	assert_int_equal(tdcall(h, MR_REPORT, FAR_GPA | h->shared_bit, DATA_GPA, 1ull << 40),
+			 TDX_OPERAND_INVALID | TDX_OP_R8);
 	tdcall(h, RTMR_EXTEND, DATA_GPA, 3);
-	assert_int_equal(tdcall(h, MR_REPORT, FAR_GPA | h->shared_bit, (FAR_GPA + 2048) | h->shared_bit, 0), TDX_SUCCESS);
+	assert_int_equal(tdcall(h, MR_REPORT, FAR_GPA | h->shared_bit, (FAR_GPA + 2048) | h->shared_bit, 0),
+			 TDX_SUCCESS);
 	assert_int_equal(tdx_report_verify(r), TDX_REPORT_GOOD);
 	assert_int_equal(r->mac.reportdata[7], 0x42);
 	assert_int_equal(r->td.xfam, 7);
@@ -469,7 +478,8 @@ static void teardown(void **state)
 
 static void unknown_leaves(void **state)
 {
-	static const u64 raxes[] = {5, 12, 27, 32, 64, 999, 1ull << 16 | TDH_MEM_PAGE_AUG, 1ull << 24, 1ull << 40, 2ull << 16 | TDH_MNG_RD};
+	static const u64 raxes[] = {
+		5, 12, 27, 32, 64, 999, 1ull << 16 | TDH_MEM_PAGE_AUG, 1ull << 24, 1ull << 40, 2ull << 16 | TDH_MNG_RD};
 	struct host *h = host_open();
 
 	for (size_t n = 0; n < sizeof(raxes) / sizeof(raxes[0]); n++)
@@ -486,12 +496,15 @@ static void vp_fields(void **state)
 	static const u64 hidden[] = {0x681e, 0x1000000300000000, 0x6802, 0x2000000000000063};
 
 	for (size_t n = 0; n < sizeof(hidden) / sizeof(hidden[0]); n++) {
-		assert_int_equal(host_call(h, TDH_VP_RD, ARGS(h->tdvpr[0], hidden[n]), &out), TDX_METADATA_FIELD_ID_INCORRECT);
+		assert_int_equal(host_call(h, TDH_VP_RD, ARGS(h->tdvpr[0], hidden[n]), &out),
+				 TDX_METADATA_FIELD_ID_INCORRECT);
 		assert_int_equal(out.r8, 0);
 		assert_int_equal(call(h, TDH_VP_WR, h->tdvpr[0], hidden[n], 0, ~0ull), TDX_METADATA_FIELD_ID_INCORRECT);
 	}
-	assert_int_equal(call(h, TDH_VP_WR, h->tdvpr[0], TDX_FIELD_VCPU_STATE_DETAILS, 1, 1), TDX_METADATA_FIELD_NOT_WRITABLE);
-	assert_int_equal(call(h, TDH_VP_WR, h->tdvpr[0], TDX_FIELD_SHARED_EPT, 0x1000, ~0ull), TDX_METADATA_FIELD_VALUE_NOT_VALID);
+	assert_int_equal(call(h, TDH_VP_WR, h->tdvpr[0], TDX_FIELD_VCPU_STATE_DETAILS, 1, 1),
+			 TDX_METADATA_FIELD_NOT_WRITABLE);
+	assert_int_equal(call(h, TDH_VP_WR, h->tdvpr[0], TDX_FIELD_SHARED_EPT, 0x1000, ~0ull),
+			 TDX_METADATA_FIELD_VALUE_NOT_VALID);
 	assert_int_equal(call(h, TDH_VP_WR, h->tdvpr[0], TDX_FIELD_POSTED_INTR_NV, 0xf2, 0xff), TDX_SUCCESS);
 	assert_int_equal(host_call(h, TDH_VP_RD, ARGS(h->tdvpr[0], 2), &out), TDX_SUCCESS);
 	assert_int_equal(out.r8, 0xf2);
@@ -501,13 +514,23 @@ static void vp_fields(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(creation_in_order), cmocka_unit_test(parameters),
-		cmocka_unit_test(cpuid_configuration), cmocka_unit_test(too_many_vcpus),
-		cmocka_unit_test(mrtd), cmocka_unit_test(rtmr), cmocka_unit_test(report),
-		cmocka_unit_test(posted_interrupt), cmocka_unit_test(kicked), cmocka_unit_test(nmi),
-		cmocka_unit_test(nmi_waits_for_ve_info), cmocka_unit_test(triple_fault),
-		cmocka_unit_test(tracking_needs_everybody_out), cmocka_unit_test(one_processor_each),
-		cmocka_unit_test(teardown), cmocka_unit_test(unknown_leaves), cmocka_unit_test(vp_fields),
+		cmocka_unit_test(creation_in_order),
+		cmocka_unit_test(parameters),
+		cmocka_unit_test(cpuid_configuration),
+		cmocka_unit_test(too_many_vcpus),
+		cmocka_unit_test(mrtd),
+		cmocka_unit_test(rtmr),
+		cmocka_unit_test(report),
+		cmocka_unit_test(posted_interrupt),
+		cmocka_unit_test(kicked),
+		cmocka_unit_test(nmi),
+		cmocka_unit_test(nmi_waits_for_ve_info),
+		cmocka_unit_test(triple_fault),
+		cmocka_unit_test(tracking_needs_everybody_out),
+		cmocka_unit_test(one_processor_each),
+		cmocka_unit_test(teardown),
+		cmocka_unit_test(unknown_leaves),
+		cmocka_unit_test(vp_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

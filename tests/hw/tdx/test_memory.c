@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Private and shared memory as a TD and its host see it: pending pages, accept, removal, #VE, forbidden uses of shared memory. */
+/* Private and shared memory as a TD and its host see it: pending pages, accept, removal, #VE, forbidden uses of shared
+ * memory. */
 #include "host.h"
 
-#define FAR_GPA	   0x8000000ull	 /* private, nothing there yet */
+#define FAR_GPA	   0x8000000ull /* private, nothing there yet */
 #define FAR_GPA_2M 0x8200000ull
 #define MOV_LOAD   0x48, 0x8b, 0x07 /* mov (%rdi), %rax */
 #define MOV_STORE  0x48, 0x89, 0x07 /* mov %rax, (%rdi) */
@@ -132,8 +133,15 @@ static void flexible_pending_ve(void **state)
 static void accept_operands(void **state)
 {
 	struct host *h = *state;
-	const u64 bad[] = {FAR_GPA | 2, FAR_GPA | 7, FAR_GPA | 8, FAR_GPA | 0x800, (FAR_GPA + 0x1000) | 1, FAR_GPA | h->shared_bit,
-			   FAR_GPA | 1ull << 48, FAR_GPA | 1ull << 52, 1ull << 63};
+	const u64 bad[] = {FAR_GPA | 2,
+			   FAR_GPA | 7,
+			   FAR_GPA | 8,
+			   FAR_GPA | 0x800,
+			   (FAR_GPA + 0x1000) | 1,
+			   FAR_GPA | h->shared_bit,
+			   FAR_GPA | 1ull << 48,
+			   FAR_GPA | 1ull << 52,
+			   1ull << 63};
 
 	for (size_t n = 0; n < sizeof(bad) / sizeof(bad[0]); n++)
 		assert_int_equal(tdcall(h, ACCEPT, bad[n]), TDX_OPERAND_INVALID | TDX_OP_RCX);
@@ -251,10 +259,12 @@ static void mapped_twice(void **state)
 	struct host *h = *state;
 	u64 page = host_aug(h, FAR_GPA, 0), large = host_aug(h, FAR_GPA_2M, 1);
 
-	assert_int_equal(call(h, TDH_MEM_PAGE_AUG, FAR_GPA + 0x1000, h->tdr, page), TDX_PAGE_METADATA_INCORRECT | TDX_OP_R8);
+	assert_int_equal(call(h, TDH_MEM_PAGE_AUG, FAR_GPA + 0x1000, h->tdr, page),
+			 TDX_PAGE_METADATA_INCORRECT | TDX_OP_R8);
 	assert_int_equal(call(h, TDH_MEM_PAGE_AUG, FAR_GPA + 0x1000, h->tdr, large + 0x5000),
 			 TDX_PAGE_METADATA_INCORRECT | TDX_OP_R8);
-	assert_int_equal(call(h, TDH_MEM_PAGE_AUG, FAR_GPA, h->tdr, host_page(h)), TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OP_RCX);
+	assert_int_equal(call(h, TDH_MEM_PAGE_AUG, FAR_GPA, h->tdr, host_page(h)),
+			 TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OP_RCX);
 }
 
 /* ---------------------------------------------------------------- shared memory */
@@ -374,7 +384,8 @@ static void vmcall_registers(void **state)
 	assert_int_equal(h->regs[0].r10, 0x1000 + HW_R10);
 	assert_int_equal(h->regs[0].rsi, 0x1000 + HW_RSI);
 	assert_int_equal(h->regs[0].r15, 0x1000 + HW_R15);
-	assert_int_equal(h->regs[0].r11 | h->regs[0].rdx | h->regs[0].rbx | h->regs[0].rbp | h->regs[0].rdi | h->regs[0].r8, 0);
+	assert_int_equal(
+		h->regs[0].r11 | h->regs[0].rdx | h->regs[0].rbx | h->regs[0].rbp | h->regs[0].rdi | h->regs[0].r8, 0);
 	for (unsigned int n = 0; n < 16; n++)
 		h->regs[0].gpr[n] = 0x2000 + n;
 	assert_int_equal(host_enter(h, 0), TDX_EXIT_TDCALL);
@@ -450,7 +461,8 @@ static void fields(void **state)
 	assert_int_equal(tdcall(h, VM_RD, 1, TDX_FIELD_XFAM), TDX_OPERAND_INVALID | TDX_OP_RCX);
 	assert_int_equal(tdcall(h, VM_RD, 0, TDX_FIELD_XFAM), TDX_SUCCESS);
 	assert_int_equal(s->gpr[HW_R8], 7);
-	assert_int_equal(tdcall(h, VM_RD, 0, 0x9100000000000019), TDX_METADATA_FIELD_ID_INCORRECT); /* a newer module's */
+	assert_int_equal(tdcall(h, VM_RD, 0, 0x9100000000000019),
+			 TDX_METADATA_FIELD_ID_INCORRECT); /* a newer module's */
 	assert_int_equal(s->gpr[HW_R8], 0);
 	assert_int_equal(tdcall(h, VM_RD, 0, TDX_FIELD_XFAM | 1ull << 24), TDX_METADATA_FIELD_ID_INCORRECT);
 	assert_int_equal(tdcall(h, VM_RD, 0, TDX_FIELD_CPUID_VALUES), TDX_METADATA_FIELD_NOT_READABLE);

@@ -4,18 +4,18 @@
 
 #define GPA 0x40000000ull
 
-#define WRONG_STATE (TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OP_RCX)
-#define NOT_BLOCKED (TDX_GPA_RANGE_NOT_BLOCKED | TDX_OP_RCX)
-#define ALREADY	    (TDX_GPA_RANGE_ALREADY_BLOCKED | TDX_OP_RCX)
-#define NOT_TRACKED (TDX_TLB_TRACKING_NOT_DONE | TDX_OP_RCX)
+#define WRONG_STATE	 (TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OP_RCX)
+#define NOT_BLOCKED	 (TDX_GPA_RANGE_NOT_BLOCKED | TDX_OP_RCX)
+#define ALREADY		 (TDX_GPA_RANGE_ALREADY_BLOCKED | TDX_OP_RCX)
+#define NOT_TRACKED	 (TDX_TLB_TRACKING_NOT_DONE | TDX_OP_RCX)
 #define NOT_TRACKED_TREE (TDX_TLB_TRACKING_NOT_DONE | TDX_OP_SEPT_TREE)
-#define WRONG_OP_STATE TDX_OP_STATE_INCORRECT
-#define ABSENT	    TDX_EPT_ENTRY_NOT_PRESENT
-#define LEVEL	    (TDX_OPERAND_INVALID | TDX_OP_RCX)
-#define NO_PROMOTE  (TDX_EPT_INVALID_PROMOTE_CONDITIONS | TDX_OP_RCX)
+#define WRONG_OP_STATE	 TDX_OP_STATE_INCORRECT
+#define ABSENT		 TDX_EPT_ENTRY_NOT_PRESENT
+#define LEVEL		 (TDX_OPERAND_INVALID | TDX_OP_RCX)
+#define NO_PROMOTE	 (TDX_EPT_INVALID_PROMOTE_CONDITIONS | TDX_OP_RCX)
 
 enum state { FREE, BLOCKED, PENDING, PENDING_BLOCKED, MAPPED, NL_MAPPED, NL_BLOCKED, STATES };
-static const u8 public_state[] = {TDX_SEPT_FREE,   TDX_SEPT_BLOCKED,   TDX_SEPT_PENDING,  TDX_SEPT_PENDING_BLOCKED,
+static const u8 public_state[] = {TDX_SEPT_FREE,   TDX_SEPT_BLOCKED,   TDX_SEPT_PENDING,   TDX_SEPT_PENDING_BLOCKED,
 				  TDX_SEPT_MAPPED, TDX_SEPT_NL_MAPPED, TDX_SEPT_NL_BLOCKED};
 
 struct cell {
@@ -28,19 +28,25 @@ struct row {
 };
 
 /* In every table: the columns of enum state. -: the state does not exist at this level, or not in this phase. */
-#define OK(state) {0, state}
-#define NO(status) {status, 0}
-#define NA {~0ull, 0}
+#define OK(state)                                                                                                      \
+	{                                                                                                              \
+		0, state                                                                                               \
+	}
+#define NO(status)                                                                                                     \
+	{                                                                                                              \
+		status, 0                                                                                              \
+	}
+#define NA                                                                                                             \
+	{                                                                                                              \
+		~0ull, 0                                                                                               \
+	}
 
 static const struct row level0_init[] = {
 	{TDH_MEM_SEPT_ADD, {NO(LEVEL), NO(LEVEL), NO(LEVEL), NO(LEVEL), NO(LEVEL), NA, NA}},
-	{TDH_MEM_PAGE_ADD,
-	 {OK(MAPPED), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NA, NA}},
-	{TDH_MEM_PAGE_AUG,
-	 {OK(PENDING), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NA, NA}},
+	{TDH_MEM_PAGE_ADD, {OK(MAPPED), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NA, NA}},
+	{TDH_MEM_PAGE_AUG, {OK(PENDING), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NA, NA}},
 	{TDH_MEM_RANGE_BLOCK, {NO(WRONG_STATE), NO(ALREADY), OK(PENDING_BLOCKED), NO(ALREADY), OK(BLOCKED), NA, NA}},
-	{TDH_MEM_RANGE_UNBLOCK,
-	 {NO(WRONG_STATE), OK(MAPPED), NO(WRONG_STATE), OK(PENDING), NO(WRONG_STATE), NA, NA}},
+	{TDH_MEM_RANGE_UNBLOCK, {NO(WRONG_STATE), OK(MAPPED), NO(WRONG_STATE), OK(PENDING), NO(WRONG_STATE), NA, NA}},
 	{TDH_MEM_PAGE_REMOVE, {NO(WRONG_STATE), OK(FREE), OK(FREE), OK(FREE), OK(FREE), NA, NA}},
 	{TDH_MEM_PAGE_DEMOTE, {NO(LEVEL), NO(LEVEL), NO(LEVEL), NO(LEVEL), NO(LEVEL), NA, NA}},
 	{TDH_MEM_PAGE_PROMOTE, {NO(LEVEL), NO(LEVEL), NO(LEVEL), NO(LEVEL), NO(LEVEL), NA, NA}},
@@ -51,8 +57,7 @@ static const struct row level0_init[] = {
 static const struct row level0_run[] = {
 	{TDH_MEM_PAGE_ADD,
 	 {NO(WRONG_OP_STATE), NO(WRONG_OP_STATE), NO(WRONG_OP_STATE), NO(WRONG_OP_STATE), NO(WRONG_OP_STATE), NA, NA}},
-	{TDH_MEM_PAGE_AUG,
-	 {OK(PENDING), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NA, NA}},
+	{TDH_MEM_PAGE_AUG, {OK(PENDING), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NO(WRONG_STATE), NA, NA}},
 	{TDH_MEM_RANGE_BLOCK, {NO(WRONG_STATE), NO(ALREADY), OK(PENDING_BLOCKED), NO(ALREADY), OK(BLOCKED), NA, NA}},
 	{TDH_MEM_RANGE_UNBLOCK,
 	 {NO(WRONG_STATE), NO(NOT_TRACKED_TREE), NO(WRONG_STATE), NO(NOT_TRACKED_TREE), NO(WRONG_STATE), NA, NA}},
@@ -64,14 +69,12 @@ static const struct row level0_run[] = {
 
 /* After TDH.MEM.TRACK. */
 static const struct row level0_tracked[] = {
-	{TDH_MEM_RANGE_UNBLOCK,
-	 {NO(WRONG_STATE), OK(MAPPED), NO(WRONG_STATE), OK(PENDING), NO(WRONG_STATE), NA, NA}},
+	{TDH_MEM_RANGE_UNBLOCK, {NO(WRONG_STATE), OK(MAPPED), NO(WRONG_STATE), OK(PENDING), NO(WRONG_STATE), NA, NA}},
 	{TDH_MEM_PAGE_REMOVE, {NO(WRONG_STATE), OK(FREE), NO(NOT_BLOCKED), OK(FREE), NO(NOT_BLOCKED), NA, NA}},
 };
 
 static const struct row level1_init[] = {
-	{TDH_MEM_SEPT_ADD,
-	 {OK(NL_MAPPED), NA, NO(WRONG_STATE), NO(WRONG_STATE), NA, NO(WRONG_STATE), NO(WRONG_STATE)}},
+	{TDH_MEM_SEPT_ADD, {OK(NL_MAPPED), NA, NO(WRONG_STATE), NO(WRONG_STATE), NA, NO(WRONG_STATE), NO(WRONG_STATE)}},
 	{TDH_MEM_PAGE_ADD, {NO(LEVEL), NA, NO(LEVEL), NO(LEVEL), NA, NO(LEVEL), NO(LEVEL)}},
 	{TDH_MEM_PAGE_AUG, {OK(PENDING), NA, NO(WRONG_STATE), NO(WRONG_STATE), NA, NO(WRONG_STATE), NO(WRONG_STATE)}},
 	{TDH_MEM_RANGE_BLOCK, {NO(WRONG_STATE), NA, OK(PENDING_BLOCKED), NO(ALREADY), NA, OK(NL_BLOCKED), NO(ALREADY)}},
@@ -163,8 +166,8 @@ static void check_cell(struct host *h, const struct row *row, enum state state, 
 	u64 status = apply(h, row->leaf, gpa_, level);
 
 	if (status != c->status)
-		print_error("leaf %u in state %u at level %u: %#lx, expected %#lx\n", (unsigned int)row->leaf, state, level,
-			    (unsigned long)status, (unsigned long)c->status);
+		print_error("leaf %u in state %u at level %u: %#lx, expected %#lx\n", (unsigned int)row->leaf, state,
+			    level, (unsigned long)status, (unsigned long)c->status);
 	assert_true(status == c->status);
 	assert_int_equal(state_of(h, gpa_, level), public_state[status ? state : c->after]);
 }
@@ -231,7 +234,8 @@ static void walk_details(void **state)
 	assert_int_equal(call(h, TDH_MEM_SEPT_ADD, GPA | 1, h->tdr, host_page(h)), TDX_EPT_WALK_FAILED | TDX_OP_RCX);
 	host_aug(h, GPA, 1);
 	/* below a leaf */
-	assert_int_equal(host_call(h, TDH_MEM_PAGE_REMOVE, ARGS(GPA + 0x1000, h->tdr), &out), TDX_EPT_WALK_FAILED | TDX_OP_RCX);
+	assert_int_equal(host_call(h, TDH_MEM_PAGE_REMOVE, ARGS(GPA + 0x1000, h->tdr), &out),
+			 TDX_EPT_WALK_FAILED | TDX_OP_RCX);
 	assert_int_equal(tdx_sept_level(out.rdx), 1);
 	assert_int_equal(tdx_sept_state(out.rdx), TDX_SEPT_PENDING);
 	assert_int_equal(call(h, TDH_MR_EXTEND, GPA, h->tdr), TDX_EPT_ENTRY_NOT_PRESENT | TDX_OP_RCX);
@@ -247,8 +251,8 @@ static void walk_details(void **state)
 static void operands(void **state)
 {
 	struct host *h = open_td();
-	const u64 bad[] = {GPA | 8, GPA | 0x800, GPA | 4, GPA | 7, (GPA + 0x1000) | 1, GPA | h->shared_bit, GPA | 1ull << 48,
-			   GPA | 1ull << 52};
+	const u64 bad[] = {GPA | 8,	     GPA | 0x800,     GPA | 4, GPA | 7, (GPA + 0x1000) | 1, GPA | h->shared_bit,
+			   GPA | 1ull << 48, GPA | 1ull << 52};
 	u64 page = host_page(h);
 
 	for (size_t n = 0; n < sizeof(bad) / sizeof(bad[0]); n++)
@@ -260,7 +264,8 @@ static void operands(void **state)
 	assert_int_equal(call(h, TDH_MEM_PAGE_ADD, GPA, h->tdr, page, page + 1), TDX_OPERAND_INVALID | TDX_OP_R9);
 	/* pages of a TD are no source, and no page for another purpose */
 	assert_int_equal(call(h, TDH_MEM_PAGE_ADD, GPA, h->tdr, page, h->tdr), TDX_OPERAND_INVALID | TDX_OP_R9);
-	assert_int_equal(call(h, TDH_MEM_PAGE_ADD, GPA, h->tdr, h->tdr, host_page(h)), TDX_PAGE_METADATA_INCORRECT | TDX_OP_R8);
+	assert_int_equal(call(h, TDH_MEM_PAGE_ADD, GPA, h->tdr, h->tdr, host_page(h)),
+			 TDX_PAGE_METADATA_INCORRECT | TDX_OP_R8);
 	assert_int_equal(call(h, TDH_MEM_PAGE_AUG, GPA, page, page), TDX_PAGE_METADATA_INCORRECT | TDX_OP_RDX);
 	assert_int_equal(call(h, TDH_MEM_PAGE_AUG, GPA, h->tdvpr[0], page), TDX_PAGE_METADATA_INCORRECT | TDX_OP_RDX);
 	assert_int_equal(call(h, TDH_MEM_PAGE_AUG, GPA, h->tdr + 1, page), TDX_OPERAND_INVALID | TDX_OP_RDX);
@@ -268,7 +273,8 @@ static void operands(void **state)
 	assert_int_equal(call(h, TDH_MR_EXTEND, GPA + 0x80, h->tdr), LEVEL);
 	/* a source that is not memory */
 	host_tables(h, GPA + 0x1000, 0);
-	assert_int_equal(call(h, TDH_MEM_PAGE_ADD, GPA + 0x1000, h->tdr, host_page(h), 0x1000), TDX_OPERAND_INVALID | TDX_OP_R9);
+	assert_int_equal(call(h, TDH_MEM_PAGE_ADD, GPA + 0x1000, h->tdr, host_page(h), 0x1000),
+			 TDX_OPERAND_INVALID | TDX_OP_R9);
 	host_close(h);
 }
 
