@@ -115,6 +115,7 @@ static u32 *reg_of(struct hw_cpuid *v, unsigned int reg)
 
 int tdx_cpuid_check(const struct hw_machine *m)
 {
+	static const char *const register_name[] = {"EAX", "EBX", "ECX", "EDX"};
 	int r = 0;
 
 	for (size_t n = 0; n < BIT_COUNT; n++) {
@@ -125,14 +126,9 @@ int tdx_cpuid_check(const struct hw_machine *m)
 		if (b->backing != PROCESSOR || *reg_of(&v, b->reg) >> b->bit & 1)
 			continue;
 		fprintf(stderr,
-			"softcvm: TDX: the processor does not implement %s (CPUID %#x.%u %c%c%c bit %u), which every "
-			"TD sees\n",
-			b->name, b->leaf, b->subleaf, 'E',
-			"ABCD"[b->reg == EBX   ? 1
-			       : b->reg == ECX ? 2
-			       : b->reg == EDX ? 3
-					       : 0],
-			'X', b->bit);
+			"softcvm: TDX: the processor does not implement %s (CPUID %#x.%u %s bit %u), which every TD "
+			"sees\n",
+			b->name, b->leaf, b->subleaf, register_name[b->reg], b->bit);
 		r = -ENOSYS;
 	}
 	return r;
