@@ -108,12 +108,10 @@ static inline void *td_map(uint64_t size)
 	return at;
 }
 
-static inline void td_open(struct td *td)
+static inline void td_open_config(struct td *td, const struct softcvm_config *config)
 {
-	const struct softcvm_config config = { .platform = SOFTCVM_PLATFORM_INTEL };
-
 	memset(td, 0, sizeof(*td));
-	td->system = softcvm_open(&config);
+	td->system = softcvm_open(config);
 	assert_true(td->system >= 0);
 	td->vm = softcvm_ioctl(td->system, KVM_CREATE_VM, (void *)KVM_X86_TDX_VM);
 	assert_true(td->vm >= 0);
@@ -128,6 +126,11 @@ static inline void td_open(struct td *td)
 	assert_int_equal(td_enable(td, KVM_CAP_SPLIT_IRQCHIP, 24), 0);
 	assert_int_equal(td_enable(td, KVM_CAP_EXIT_HYPERCALL, 1 << KVM_HC_MAP_GPA_RANGE), 0);
 	assert_int_equal(td_enable(td, KVM_CAP_X86_APIC_BUS_CYCLES_NS, 40), 0);
+}
+
+static inline void td_open(struct td *td)
+{
+	td_open_config(td, &(struct softcvm_config){ .platform = SOFTCVM_PLATFORM_INTEL });
 }
 
 struct td_init {
@@ -239,10 +242,9 @@ static inline void td_expect_ready(struct td *td, unsigned int n, int result)
 /* The vCPU waits for work. */
 static inline void td_start(struct td *td, unsigned int n) { td_expect_ready(td, n, td_run(td, n)); }
 
-/* Built as far as before its first instruction. */
-static inline void td_build(struct td *td, unsigned int vcpus)
+/* From td_open() to before its first instruction. */
+static inline void td_launch(struct td *td, unsigned int vcpus)
 {
-	td_open(td);
 	assert_int_equal(td_init_vm(td), 0);
 	for (unsigned int n = 0; n < vcpus; n++) {
 		assert_int_equal(td_add_vcpu(td), 0);
@@ -250,6 +252,12 @@ static inline void td_build(struct td *td, unsigned int vcpus)
 	}
 	td_load(td);
 	assert_int_equal(td_command(td->vm, KVM_TDX_FINALIZE_VM, 0, NULL), 0);
+}
+
+static inline void td_build(struct td *td, unsigned int vcpus)
+{
+	td_open(td);
+	td_launch(td, vcpus);
 }
 
 static inline void td_close(struct td *td)

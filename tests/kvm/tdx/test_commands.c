@@ -132,6 +132,31 @@ static void init_vm_hw_error(void **state)
 	td_close(&td);
 }
 
+/* Where the processor has five levels of EPT the shared bit may be bit 51. */
+static void wide_addresses(void **state)
+{
+	const struct softcvm_config config = { .platform = SOFTCVM_PLATFORM_INTEL, .phys_bits = 52 };
+	struct kvm_tdx_init_mem_region region = { .nr_pages = 1 };
+	struct td_init init;
+	struct td td;
+
+	td_open_config(&td, &config);
+	td_init_args(&td, &init);
+	init.entry[0].eax = 52 << 16;
+	assert_int_equal(td_command(td.vm, KVM_TDX_INIT_VM, 0, &init), 0);
+	assert_int_equal(td_add_vcpu(&td), 0);
+	assert_int_equal(td_command(td.vcpu[0], KVM_TDX_INIT_VCPU, 0, NULL), 0);
+	region.source_addr = (uintptr_t)td.ram;
+	region.gpa = 1ull << 51 | FREE_GPA;
+	assert_int_equal(td_command(td.vcpu[0], KVM_TDX_INIT_MEM_REGION, 0, &region), -EINVAL);
+	/* Private, beyond what four levels reach. */
+	assert_int_equal(td_slot(&td, 2, 1ull << 49, PAGE, td_map(PAGE), td_memfd(&td, PAGE)), 0);
+	assert_int_equal(td_set_attributes(&td, 1ull << 49, PAGE, P), 0);
+	region.gpa = 1ull << 49;
+	assert_int_equal(td_command(td.vcpu[0], KVM_TDX_INIT_MEM_REGION, 1, &region), 0);
+	td_close(&td);
+}
+
 static void tsc_rate(void **state)
 {
 	struct td td;
@@ -352,7 +377,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(offered_on_intel_only), cmocka_unit_test(capabilities_of_the_vm), cmocka_unit_test(capabilities),
-		cmocka_unit_test(init_vm_refuses), cmocka_unit_test(init_vm_hw_error), cmocka_unit_test(tsc_rate),
+		cmocka_unit_test(init_vm_refuses), cmocka_unit_test(init_vm_hw_error), cmocka_unit_test(wide_addresses), cmocka_unit_test(tsc_rate),
 		cmocka_unit_test(wrong_order), cmocka_unit_test(vcpu_needs_split_irqchip), cmocka_unit_test(vcpu_needs_x2apic),
 		cmocka_unit_test(unknown_commands), cmocka_unit_test(mem_region_refuses), cmocka_unit_test(mem_region_progress),
 		cmocka_unit_test(cpuid_of_the_td), cmocka_unit_test(protected_state),

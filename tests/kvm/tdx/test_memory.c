@@ -2,6 +2,9 @@
 /* Memory of a TD as KVM moves it: added, accepted, converted, pre-faulted, taken away; and what is MMIO. */
 #include "td.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 static void start(struct td *td)
 {
 	td_build(td, 1);
@@ -189,6 +192,49 @@ static void private_attribute_without_a_slot(void **state)
 	td_close(&td);
 }
 
+/* A private access without a slot is an exit, whatever the attribute says. */
+static void private_access_without_a_slot(void **state)
+{
+	struct td td;
+
+	start(&td);
+	for (unsigned int attribute = 0; attribute < 2; attribute++) {
+		assert_int_equal(td_set_attributes(&td, HOLE_GPA, PAGE, attribute ? P : 0), 0);
+		td_shared(&td, 0)->gpr[RDI] = HOLE_GPA;
+		assert_int_equal(attribute ? td_run(&td, 0) : td_begin(&td, 0, LOAD), -EFAULT);
+		assert_int_equal(td.run[0]->exit_reason, KVM_EXIT_MEMORY_FAULT);
+		assert_int_equal(td.run[0]->memory_fault.gpa, HOLE_GPA);
+		assert_int_equal(td.run[0]->memory_fault.flags, KVM_MEMORY_EXIT_FLAG_PRIVATE);
+	}
+	td_close(&td);
+}
+
+static void interrupt(int signal) { softcvm_interrupt(); }
+
+/*
+ * The variant that was rejected (no_slot_is_mmio): what the attribute says does not count without a slot. A shared access is the
+ * guest's #VE at once; a private one finds nothing that would end it, and only a signal does.
+ */
+static void rejected_variant(void **state)
+{
+	const struct softcvm_config config = { .platform = SOFTCVM_PLATFORM_INTEL, .no_slot_is_mmio = true };
+	struct td td;
+
+	td_open_config(&td, &config);
+	td_launch(&td, 1);
+	td_start(&td, 0);
+	assert_int_equal(td_set_attributes(&td, HOLE_GPA, PAGE, P), 0);
+	load(&td, LINEAR(HOLE_GPA));
+	assert_int_equal(td_shared(&td, 0)->vector, 20);
+	assert_int_equal(td_shared(&td, 0)->ve_gpa, SHARED_BIT | HOLE_GPA);
+	signal(SIGALRM, interrupt);
+	alarm(1);
+	td_shared(&td, 0)->gpr[RDI] = HOLE_GPA + PAGE;
+	assert_int_equal(td_begin(&td, 0, LOAD), -EINTR);
+	assert_int_equal(td.run[0]->exit_reason, KVM_EXIT_INTR);
+	td_close(&td);
+}
+
 static int prefault(struct td *td, uint64_t gpa, uint64_t size)
 {
 	struct kvm_pre_fault_memory range = { .gpa = gpa, .size = size };
@@ -271,6 +317,7 @@ int main(void)
 		cmocka_unit_test(accepted_memory), cmocka_unit_test(accept_level), cmocka_unit_test(unaccepted_is_ve),
 		cmocka_unit_test(unaccepted_is_fatal), cmocka_unit_test(conversion), cmocka_unit_test(mismatch_is_a_memory_fault),
 		cmocka_unit_test(punched_page), cmocka_unit_test(mmio_is_ve), cmocka_unit_test(private_attribute_without_a_slot),
+		cmocka_unit_test(private_access_without_a_slot), cmocka_unit_test(rejected_variant),
 		cmocka_unit_test(prefault_only_maps), cmocka_unit_test(measurement),
 	};
 
