@@ -71,7 +71,7 @@ static void vm_pre_destroy(struct kvm *kvm)
 		return;
 	if (kvm->tdx->module)
 		tdx_module_destroy(kvm->tdx->module);
-	free(kvm->tdx->control);
+	kvm_tdx_free_pages(kvm);
 	free(kvm->tdx);
 	kvm->tdx = NULL;
 }

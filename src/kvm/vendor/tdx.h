@@ -19,11 +19,18 @@ struct kvm_call;
 
 enum kvm_td_state { TD_UNINITIALIZED, TD_INITIALIZED, TD_RUNNABLE };
 
+/* Pages that the module has been given for a vCPU. */
+struct kvm_tdx_pages {
+	struct kvm_tdx_pages *next;
+	u8 *pages;
+};
+
 struct kvm_tdx {
 	struct tdx_module *module;
 	u8 *control;		/* TDR and TDCS, page by page; NULL: there is no TD */
 	unsigned int control_pages;
 	unsigned int vp_pages;	/* TDVPR and TDCX of a vCPU */
+	struct kvm_tdx_pages *vps; /* of all vCPUs, until the module has gone; under kvm->lock */
 	bool has_td;		/* TDH.MNG.CREATE succeeded: the key is in use */
 	_Atomic enum kvm_td_state state;
 	u64 tsc_offset, tsc_mult;
@@ -68,6 +75,8 @@ long kvm_tdx_init_vcpu(struct kvm_vcpu *vcpu, const struct kvm_tdx_cmd *cmd);
 long kvm_tdx_finalize(struct kvm *kvm, struct kvm_tdx_cmd *cmd);
 void kvm_tdx_free_vcpu(struct kvm_vcpu *vcpu);
 void kvm_tdx_free_td(struct kvm *kvm);
+/* After the module has gone. */
+void kvm_tdx_free_pages(struct kvm *kvm);
 
 /* tdx_cpuid.c */
 long kvm_tdx_capabilities(struct kvm *kvm, const struct kvm_tdx_cmd *cmd);

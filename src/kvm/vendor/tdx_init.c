@@ -259,6 +259,22 @@ static u64 set_vp_fields(struct kvm_vcpu *vcpu)
 	return status ? status : write_vp_field(vcpu, TDX_FIELD_SHARED_EPT, (u64)(uintptr_t)&vcpu->kvm->mmu.s2);
 }
 
+static u8 *alloc_vp_pages(struct kvm *kvm)
+{
+	struct kvm_tdx_pages *p = malloc(sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->pages = alloc_pages(kvm->tdx->vp_pages);
+	if (!p->pages) {
+		free(p);
+		return NULL;
+	}
+	p->next = kvm->tdx->vps;
+	kvm->tdx->vps = p;
+	return p->pages;
+}
+
 long kvm_tdx_init_vcpu(struct kvm_vcpu *vcpu, const struct kvm_tdx_cmd *cmd)
 {
 	u64 base = APICBASE_DEFAULT | APICBASE_ENABLE | APICBASE_X2APIC | (kvm_is_bsp(vcpu) ? APICBASE_BSP : 0);
@@ -272,7 +288,7 @@ long kvm_tdx_init_vcpu(struct kvm_vcpu *vcpu, const struct kvm_tdx_cmd *cmd)
 		return -EINVAL;
 	if (vcpu->tdx->control)
 		return -EIO; /* a call that failed before */
-	vcpu->tdx->control = alloc_pages(vcpu->kvm->tdx->vp_pages);
+	vcpu->tdx->control = alloc_vp_pages(vcpu->kvm);
 	if (!vcpu->tdx->control)
 		return -ENOMEM;
 	status = create_vp(vcpu, cmd->data, &leaf);
@@ -331,4 +347,18 @@ void kvm_tdx_free_td(struct kvm *kvm)
 	}
 	free(tdx->control);
 	tdx->control = NULL;
+}
+
+void kvm_tdx_free_pages(struct kvm *kvm)
+{
+	struct kvm_tdx_pages *p = kvm->tdx->vps, *next;
+
+	for (; p; p = next) {
+		next = p->next;
+		free(p->pages);
+		free(p);
+	}
+	kvm->tdx->vps = NULL;
+	free(kvm->tdx->control);
+	kvm->tdx->control = NULL;
 }
