@@ -171,7 +171,7 @@ static int check_mmap(size_t length, int flags, off_t offset)
 
 	if (offset & ~HW_PAGE_MASK || !length)
 		return -EINVAL;
-	if (!size)
+	if (!size || size > KVM_USER_ADDRESS_END)
 		return -ENOMEM;
 	if (__builtin_add_overflow((u64)offset, size, &end))
 		return -EOVERFLOW;

@@ -15,8 +15,6 @@ struct region_request {
 	struct kvm_object *file;
 };
 
-#define USER_ADDRESS_END 0x7ffffffff000ull
-
 /* Where its frames came from, when no version of the slot is left. */
 static void free_memory(struct kvm *kvm, struct kvm_memslot *slot)
 {
@@ -271,7 +269,7 @@ static int check_region(const struct kvm *kvm, const struct kvm_userspace_memory
 		return -EINVAL;
 	if (mem->memory_size & ~HW_PAGE_MASK || mem->guest_phys_addr & ~HW_PAGE_MASK || mem->userspace_addr & ~HW_PAGE_MASK)
 		return -EINVAL;
-	if (mem->userspace_addr > USER_ADDRESS_END || mem->memory_size > USER_ADDRESS_END - mem->userspace_addr)
+	if (mem->userspace_addr > KVM_USER_ADDRESS_END || mem->memory_size > KVM_USER_ADDRESS_END - mem->userspace_addr)
 		return -EINVAL;
 	if (mem->flags & KVM_MEM_GUEST_MEMFD && (mem->guest_memfd_offset & ~HW_PAGE_MASK ||
 						 mem->guest_memfd_offset + mem->memory_size < mem->guest_memfd_offset))

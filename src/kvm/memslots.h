@@ -27,6 +27,7 @@ struct kvm_object;
 #define KVM_MEMSLOT_GMEM_ONLY (1u << 17) /* its guest_memfd can be mapped: shared frames come from it, too */
 #define KVM_SLOTS_UPDATING   ((u64)1 << 63)
 #define KVM_ADDRESS_SPACES   2u
+#define KVM_USER_ADDRESS_END 0x7ffffffff000ull /* of the client: four levels of paging */
 
 struct kvm_memslot {
 	u32 id, flags;

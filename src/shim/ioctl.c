@@ -62,8 +62,11 @@ static void debug(int fd, enum softcvm_fd_kind kind, uint32_t request, unsigned 
 /* ---------------------------------------------------------------- the call */
 
 /* What every kind of file answers, from the descriptor itself. */
-static bool is_generic(uint32_t request)
+static bool is_generic(enum softcvm_fd_kind kind, uint32_t request)
 {
+	/* The size of a regular file is not the file's business either. */
+	if (request == FIONREAD)
+		return kind == SOFTCVM_FD_GUEST_MEMFD;
 	return request == FIOCLEX || request == FIONCLEX || request == FIONBIO || request == FIOASYNC;
 }
 
@@ -103,7 +106,7 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	argument = va_arg(ap, void *);
 	va_end(ap);
-	if (kind == SOFTCVM_FD_NONE || is_generic(request))
+	if (kind == SOFTCVM_FD_NONE || is_generic(kind, request))
 		return __wrap_ioctl(fd, request, argument);
 	result = serve(fd, kind, request, argument);
 	if (result >= 0)
