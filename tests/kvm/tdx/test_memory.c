@@ -2,9 +2,6 @@
 /* Memory of a TD as KVM moves it: added, accepted, converted, pre-faulted, taken away; and what is MMIO. */
 #include "td.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 static void start(struct td *td)
 {
 	td_build(td, 1);
@@ -175,23 +172,6 @@ static void mmio_is_ve(void **state)
 	munmap(more, MEMORY);
 }
 
-/* As merged: a shared access without a slot whose attribute says private is a memory fault, and MMIO after the conversion. */
-static void private_attribute_without_a_slot(void **state)
-{
-	struct td td;
-
-	start(&td);
-	assert_int_equal(td_set_attributes(&td, HOLE_GPA, PAGE, P), 0);
-	td_shared(&td, 0)->gpr[RDI] = LINEAR(HOLE_GPA);
-	assert_int_equal(td_begin(&td, 0, LOAD), -EFAULT);
-	assert_int_equal(td.run[0]->exit_reason, KVM_EXIT_MEMORY_FAULT);
-	assert_int_equal(td.run[0]->memory_fault.gpa, HOLE_GPA);
-	assert_int_equal(td_set_attributes(&td, HOLE_GPA, PAGE, 0), 0);
-	td_expect_ready(&td, 0, td_run(&td, 0));
-	assert_int_equal(td_shared(&td, 0)->vector, 20);
-	td_close(&td);
-}
-
 /* A private access without a slot is an exit, whatever the attribute says. */
 static void private_access_without_a_slot(void **state)
 {
@@ -206,32 +186,6 @@ static void private_access_without_a_slot(void **state)
 		assert_int_equal(td.run[0]->memory_fault.gpa, HOLE_GPA);
 		assert_int_equal(td.run[0]->memory_fault.flags, KVM_MEMORY_EXIT_FLAG_PRIVATE);
 	}
-	td_close(&td);
-}
-
-static void interrupt(int signal) { softcvm_interrupt(); }
-
-/*
- * The variant that was rejected (no_slot_is_mmio): what the attribute says does not count without a slot. A shared access is the
- * guest's #VE at once; a private one finds nothing that would end it, and only a signal does.
- */
-static void rejected_variant(void **state)
-{
-	const struct softcvm_config config = { .platform = SOFTCVM_PLATFORM_INTEL, .no_slot_is_mmio = true };
-	struct td td;
-
-	td_open_config(&td, &config);
-	td_launch(&td, 1);
-	td_start(&td, 0);
-	assert_int_equal(td_set_attributes(&td, HOLE_GPA, PAGE, P), 0);
-	load(&td, LINEAR(HOLE_GPA));
-	assert_int_equal(td_shared(&td, 0)->vector, 20);
-	assert_int_equal(td_shared(&td, 0)->ve_gpa, SHARED_BIT | HOLE_GPA);
-	signal(SIGALRM, interrupt);
-	alarm(1);
-	td_shared(&td, 0)->gpr[RDI] = HOLE_GPA + PAGE;
-	assert_int_equal(td_begin(&td, 0, LOAD), -EINTR);
-	assert_int_equal(td.run[0]->exit_reason, KVM_EXIT_INTR);
 	td_close(&td);
 }
 
@@ -316,8 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepted_memory), cmocka_unit_test(accept_level), cmocka_unit_test(unaccepted_is_ve),
 		cmocka_unit_test(unaccepted_is_fatal), cmocka_unit_test(conversion), cmocka_unit_test(mismatch_is_a_memory_fault),
-		cmocka_unit_test(punched_page), cmocka_unit_test(mmio_is_ve), cmocka_unit_test(private_attribute_without_a_slot),
-		cmocka_unit_test(private_access_without_a_slot), cmocka_unit_test(rejected_variant),
+		cmocka_unit_test(punched_page), cmocka_unit_test(mmio_is_ve), cmocka_unit_test(private_access_without_a_slot),
 		cmocka_unit_test(prefault_only_maps), cmocka_unit_test(measurement),
 	};
 
