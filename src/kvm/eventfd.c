@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #include "kvm/irq_state.h"
 #include "kvm/kvm.h"
+#include "kvm/thread.h"
 #include "kvm/x86/lapic.h"
 
 #define STOP_KEY 0
@@ -158,7 +158,6 @@ static void *irqfd_thread(void *opaque)
 static int start_thread(struct kvm_irqfds *fds)
 {
 	struct epoll_event stop = {.events = EPOLLIN, .data.u64 = STOP_KEY};
-	sigset_t blocked, old;
 	int err;
 
 	if (fds->has_thread)
@@ -172,14 +171,9 @@ static int start_thread(struct kvm_irqfds *fds)
 		if (fds->stop_fd < 0 || epoll_ctl(fds->epoll_fd, EPOLL_CTL_ADD, fds->stop_fd, &stop))
 			return -errno;
 	}
-	sigfillset(&blocked);
-	sigdelset(&blocked, SIGSEGV);
-	sigdelset(&blocked, SIGBUS);
-	pthread_sigmask(SIG_SETMASK, &blocked, &old);
-	err = pthread_create(&fds->thread, NULL, irqfd_thread, fds);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	err = kvm_start_thread(&fds->thread, irqfd_thread, fds);
 	fds->has_thread = !err;
-	return -err;
+	return err;
 }
 
 /* ---------------------------------------------------------------- KVM_IRQFD */

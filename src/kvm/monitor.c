@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -17,6 +16,7 @@
 
 #include "kvm/kvm.h"
 #include "kvm/snapshot.h"
+#include "kvm/thread.h"
 
 #define PATIENCE_SECONDS 5 /* with who connects and does not read */
 
@@ -102,21 +102,6 @@ static void *monitor_thread(void *opaque)
 	return NULL;
 }
 
-/* The client's signals belong to its own threads; only the faults that hw/phys recovers from may come here. */
-static int start_thread(struct softcvm_monitor *m)
-{
-	sigset_t blocked, old;
-	int err;
-
-	sigfillset(&blocked);
-	sigdelset(&blocked, SIGSEGV);
-	sigdelset(&blocked, SIGBUS);
-	pthread_sigmask(SIG_SETMASK, &blocked, &old);
-	err = pthread_create(&m->thread, NULL, monitor_thread, m);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -err;
-}
-
 /* A socket that nobody listens at is left over from a process that was killed. */
 static void remove_stale(const struct sockaddr_un *address)
 {
@@ -165,7 +150,7 @@ int softcvm_monitor_start(const char *path, struct softcvm_monitor **out)
 	if (!error) {
 		memcpy(m->address.sun_path, path, strlen(path));
 		error = listen_at(m);
-		if (!error && (error = start_thread(m)))
+		if (!error && (error = kvm_start_thread(&m->thread, monitor_thread, m)))
 			unlink(m->address.sun_path);
 	}
 	if (error) {

@@ -3,11 +3,11 @@
 #include "kvm/timer.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "kvm/kvm.h"
+#include "kvm/thread.h"
 
 struct kvm_timers {
 	struct hw_machine *machine;
@@ -147,22 +147,6 @@ static void *timer_thread(void *opaque)
 	return NULL;
 }
 
-/* The client's signals belong to its own threads; only the faults that hw/phys recovers from may come here. */
-static int start_thread(struct kvm_timers *t)
-{
-	sigset_t blocked, old;
-	int err;
-
-	sigfillset(&blocked);
-	sigdelset(&blocked, SIGSEGV);
-	sigdelset(&blocked, SIGBUS);
-	pthread_sigmask(SIG_SETMASK, &blocked, &old);
-	err = pthread_create(&t->thread, NULL, timer_thread, t);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	t->has_thread = !err;
-	return -err;
-}
-
 /* ---------------------------------------------------------------- interface */
 
 int kvm_timers_create(struct kvm *kvm)
@@ -183,7 +167,8 @@ int kvm_timers_create(struct kvm *kvm)
 	kvm->timers = t;
 	if (kvm_icount(kvm))
 		return 0;
-	err = start_thread(t);
+	err = kvm_start_thread(&t->thread, timer_thread, t);
+	t->has_thread = !err;
 	if (err)
 		kvm_timers_destroy(kvm);
 	return err;
