@@ -201,7 +201,7 @@ struct kvm_vcpu {
 	struct kvm_guest_debug guest_debug;
 	struct kvm_debug_save {	     /* the guest's own, while user space debugs it */
 		bool tf;
-		u64 dr[4], dr7;
+		u64 dr[4], dr6, dr7;
 	} debug_save;
 	bool has_signal_mask;
 	u64 signal_mask;

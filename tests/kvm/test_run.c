@@ -219,6 +219,46 @@ static void test_guest_debug(void **state)
 	destroy(&g);
 }
 
+static void debug_control(struct guest *g, uint32_t control)
+{
+	const struct kvm_guest_debug debug = { .control = control };
+
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_GUEST_DEBUG, (void *)&debug), 0);
+}
+
+static void expect_debug_exit(struct guest *g, uint64_t pc, uint64_t dr6)
+{
+	assert_int_equal(run(g), 0);
+	assert_int_equal(g->run->exit_reason, KVM_EXIT_DEBUG);
+	assert_int_equal(g->run->debug.arch.exception, 1);
+	assert_int_equal(g->run->debug.arch.pc, pc);
+	assert_int_equal(g->run->debug.arch.dr6, dr6);
+}
+
+/* Each exit tells its own cause only, and the guest's DR6 and DR7 do not show that it is debugged. */
+static void test_debug_causes(void **state)
+{
+	static const unsigned char code[] = { 0x90, 0x0f, 0x21, 0xc0, 0xf4 }; /* nop; mov eax, dr0; hlt */
+	struct kvm_guest_debug debug;
+	struct kvm_debugregs before, after;
+	struct guest g;
+
+	for (enum softcvm_platform p = SOFTCVM_PLATFORM_INTEL; p <= SOFTCVM_PLATFORM_AMD; p++) {
+		create(&g, p, code, sizeof(code));
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_GET_DEBUGREGS, &before), 0);
+		debug_control(&g, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+		expect_debug_exit(&g, CODE_AT + 1, 0xffff4ff0);
+		debug = (struct kvm_guest_debug){ .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP };
+		debug.arch.debugreg[7] = 0x2400; /* GD */
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_GUEST_DEBUG, &debug), 0);
+		expect_debug_exit(&g, CODE_AT + 1, 0xffff2ff0);
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_GET_DEBUGREGS, &after), 0);
+		assert_int_equal(after.dr6, before.dr6);
+		assert_int_equal(after.dr7, before.dr7);
+		destroy(&g);
+	}
+}
+
 int main(void)
 {
 	const struct sigaction action = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
@@ -231,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_code_gone_behind_an_access),
 		cmocka_unit_test(test_sync_regs),
 		cmocka_unit_test(test_guest_debug),
+		cmocka_unit_test(test_debug_causes),
 	};
 
 	sigaction(SIGUSR1, &action, NULL);

@@ -15,6 +15,7 @@
 #define DR6_FIXED	0xffff0ff0ull
 #define DR6_VOLATILE	0x0001e00full
 #define DR7_FIXED	0x400ull
+#define DR7_GD		0x2000ull
 enum { VECTOR_DB = 1, VECTOR_BP = 3 };
 
 static bool debugs(const struct kvm_vcpu *vcpu, u32 how)
@@ -32,6 +33,7 @@ void kvm_debug_enter(struct kvm_vcpu *vcpu)
 	if (!(vcpu->guest_debug.control & KVM_GUESTDBG_ENABLE))
 		return;
 	save->tf = a->rflags & RFLAGS_TF;
+	save->dr6 = a->dr6;
 	if (debugs(vcpu, KVM_GUESTDBG_SINGLESTEP))
 		a->rflags |= RFLAGS_TF;
 	if (debugs(vcpu, KVM_GUESTDBG_USE_HW_BP)) {
@@ -56,7 +58,8 @@ void kvm_debug_leave(struct kvm_vcpu *vcpu)
 		for (unsigned int i = 0; i < 4; i++)
 			if (a->dr[i] == vcpu->guest_debug.arch.debugreg[i])
 				a->dr[i] = save->dr[i];
-		if (a->dr7 == (vcpu->guest_debug.arch.debugreg[7] | DR7_FIXED))
+		/* SVM clears GD before the exit: APM2 15.12.2 */
+		if (!((a->dr7 ^ (vcpu->guest_debug.arch.debugreg[7] | DR7_FIXED)) & ~DR7_GD))
 			a->dr7 = save->dr7;
 	}
 	hw_cpu_arch_changed(vcpu->cpu);

@@ -40,7 +40,21 @@ static int handle_avic(struct kvm_vcpu *vcpu)
 }
 
 /* #DB left its bits in DR6 before it was intercepted (APM2 15.12.2); #PF has its address in EXITINFO2. */
-#define DR6_CONDITIONS 0xe00full /* BT, BS, BD, B3..B0 */
+#define DR6_CONDITIONS	0xe00full /* BT, BS, BD, B3..B0 */
+#define DR6_BREAKPOINTS 0xfull
+
+/*
+ * #DB is intercepted only for user space's breakpoints: what it left in DR6 stands for a VMX exit qualification. The guest's own
+ * DR6 is not to show it, nor are later exits.
+ */
+static u64 take_debug_conditions(struct kvm_vcpu *vcpu)
+{
+	struct hw_arch *a = hw_cpu_arch(vcpu->cpu);
+	u64 conditions = a->dr6 & DR6_CONDITIONS, changed = conditions | DR6_BREAKPOINTS;
+
+	a->dr6 = (a->dr6 & ~changed) | (vcpu->debug_save.dr6 & changed);
+	return conditions;
+}
 
 static int handle_exception(struct kvm_vcpu *vcpu)
 {
@@ -52,8 +66,8 @@ static int handle_exception(struct kvm_vcpu *vcpu)
 
 	if (vector == 14)
 		payload = x->info2;
-	else if (vector == 1) /* what a VMX exit qualification says stands in DR6: APM2 15.12.2 */
-		payload = hw_cpu_arch(vcpu->cpu)->dr6 & DR6_CONDITIONS;
+	else if (vector == 1)
+		payload = take_debug_conditions(vcpu);
 	return kvm_handle_exception(vcpu, vector, has_error, x->info1, payload);
 }
 
