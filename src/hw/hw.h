@@ -179,6 +179,7 @@ struct hw_ctl {
 	 * as SDM 3C 29.1; hw reads and writes TPR, PPR, EOI, IRR, ISR, ICR (self-IPI) with 32-bit atomics. */
 	u8 *vapic;
 	struct hw_pi_desc *pi;
+	bool hold_virtual_interrupts; /* none is delivered from vapic; what is requested stays in vIRR and PIR */
 	bool x2apic_virt;  /* MSRs 0x800..0x8ff as above; otherwise they exit */
 	u64 eoi_exit_bitmap[4]; /* vectors whose EOI exits (level-triggered), SDM 3C 24.6.8 */
 };

@@ -259,6 +259,65 @@ static void test_debug_causes(void **state)
 	}
 }
 
+static void expect_port(struct guest *g, unsigned int port)
+{
+	assert_int_equal(run(g), 0);
+	assert_int_equal(g->run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(g->run->io.port, port);
+}
+
+/* The local APIC is on and has a request for the vector. */
+static void request_interrupt(struct guest *g, unsigned int vector)
+{
+	struct kvm_lapic_state apic;
+
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_GET_LAPIC, &apic), 0);
+	memcpy(apic.regs + 0xf0, "\xff\x01\x00\x00", 4);
+	apic.regs[0x200 + vector / 32 * 16 + vector % 32 / 8] |= 1 << vector % 8;
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_LAPIC, &apic), 0);
+}
+
+/* KVM_GUESTDBG_BLOCKIRQ: what waits is delivered afterwards; what was already on its way is not kept back. */
+static void test_blocked_interrupts(void **state)
+{
+	static const unsigned char code[] = {
+		0xfb,		/* sti */
+		0x90, 0x90,	/* nop; nop */
+		0xe6, 0x10,	/* out 0x10, al */
+		0x90,		/* nop */
+		0xe6, 0x11,	/* out 0x11, al */
+	};
+	/* out PORT, al; iret */
+	static const unsigned char nmi[] = { 0xe6, 0x12, 0xcf }, irq[] = { 0xe6, 0x13, 0xcf }, begun[] = { 0xe6, 0x14, 0xcf };
+	struct kvm_vcpu_events events;
+	struct guest g;
+
+	for (enum softcvm_platform p = SOFTCVM_PLATFORM_INTEL; p <= SOFTCVM_PLATFORM_AMD; p++) {
+		create_with(&g, p, code, sizeof(code), IRQCHIP_FULL);
+		memcpy(g.ram + 0x3000, nmi, sizeof(nmi));
+		memcpy(g.ram + 2 * 4, "\x00\x30\x00\x00", 4);
+		memcpy(g.ram + 0x3100, irq, sizeof(irq));
+		memcpy(g.ram + 0x40 * 4, "\x00\x31\x00\x00", 4);
+		memcpy(g.ram + 0x3200, begun, sizeof(begun));
+		memcpy(g.ram + 0x41 * 4, "\x00\x32\x00\x00", 4);
+		debug_control(&g, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ);
+		request_interrupt(&g, 0x40);
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_NMI, NULL), 0);
+		expect_port(&g, 0x10);
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_GET_VCPU_EVENTS, &events), 0);
+		assert_int_equal(events.nmi.pending, 1);
+		events.interrupt.injected = 1;
+		events.interrupt.nr = 0x41;
+		assert_int_equal(softcvm_ioctl(g.vcpu, KVM_SET_VCPU_EVENTS, &events), 0);
+		expect_port(&g, 0x14);
+		debug_control(&g, 0);
+		expect_port(&g, 0x12);
+		expect_port(&g, 0x13);
+		expect_port(&g, 0x11);
+		destroy(&g);
+	}
+}
+
 int main(void)
 {
 	const struct sigaction action = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
@@ -272,6 +331,7 @@ int main(void)
 		cmocka_unit_test(test_sync_regs),
 		cmocka_unit_test(test_guest_debug),
 		cmocka_unit_test(test_debug_causes),
+		cmocka_unit_test(test_blocked_interrupts),
 	};
 
 	sigaction(SIGUSR1, &action, NULL);

@@ -127,6 +127,25 @@ static void test_smi(void **state)
 	smi(SOFTCVM_PLATFORM_AMD, false);
 }
 
+/* User space as the guest's debugger keeps SMIs back (api.rst KVM_GUESTDBG_BLOCKIRQ). */
+static void test_blocked(void **state)
+{
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ };
+	struct smm_guest s;
+	struct guest *g = &s.g;
+
+	smm_create(&s, SOFTCVM_PLATFORM_AMD, true);
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_GUEST_DEBUG, &debug), 0);
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SMI, NULL), 0);
+	expect_port(g, 0x10, 0, false);
+	assert_int_equal(events_of(g).smi.pending, 1);
+	debug.control = 0;
+	assert_int_equal(softcvm_ioctl(g->vcpu, KVM_SET_GUEST_DEBUG, &debug), 0);
+	expect_port(g, 0x20, 0x77, true);
+	expect_port(g, 0x11, 0, false);
+	smm_destroy(&s);
+}
+
 /* Saved inside the handler, restored into another vCPU. */
 static void test_saved_inside(void **state)
 {
@@ -191,7 +210,8 @@ static void test_rsm_outside(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_smi),	  cmocka_unit_test(test_saved_inside), cmocka_unit_test(test_bad_state),
+		cmocka_unit_test(test_smi),	  cmocka_unit_test(test_blocked),
+		cmocka_unit_test(test_saved_inside), cmocka_unit_test(test_bad_state),
 		cmocka_unit_test(test_no_smram), cmocka_unit_test(test_rsm_outside),
 	};
 

@@ -341,7 +341,7 @@ static int check_interrupts(struct hw_cpu *c)
 		return EXEC_OK;
 	if (c->ctl.irq_window)
 		return cpu_exit_window(c, false);
-	if (!vapic_pending(c, &event.vector))
+	if (c->ctl.hold_virtual_interrupts || !vapic_pending(c, &event.vector))
 		return EXEC_OK;
 	vapic_accept(c, event.vector);
 	return cpu_deliver_event(c, &event);

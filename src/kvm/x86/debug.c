@@ -23,6 +23,11 @@ static bool debugs(const struct kvm_vcpu *vcpu, u32 how)
 	return vcpu->guest_debug.control & KVM_GUESTDBG_ENABLE && vcpu->guest_debug.control & how;
 }
 
+bool kvm_debug_blocks_interrupts(const struct kvm_vcpu *vcpu)
+{
+	return debugs(vcpu, KVM_GUESTDBG_BLOCKIRQ);
+}
+
 /* ---------------------------------------------------------------- around KVM_RUN */
 
 void kvm_debug_enter(struct kvm_vcpu *vcpu)
@@ -86,7 +91,7 @@ bool kvm_debug_intercept(struct kvm_vcpu *vcpu, u8 vector, u64 payload)
 
 /* ---------------------------------------------------------------- requests */
 
-static void update_intercepts(struct kvm_vcpu *vcpu)
+static void update_controls(struct kvm_vcpu *vcpu)
 {
 	struct hw_ctl *ctl = hw_cpu_ctl(vcpu->cpu);
 
@@ -95,6 +100,7 @@ static void update_intercepts(struct kvm_vcpu *vcpu)
 		ctl->exception_bitmap |= 1u << VECTOR_DB;
 	if (debugs(vcpu, KVM_GUESTDBG_USE_SW_BP))
 		ctl->exception_bitmap |= 1u << VECTOR_BP;
+	ctl->hold_virtual_interrupts = kvm_debug_blocks_interrupts(vcpu);
 }
 
 long kvm_ioctl_set_guest_debug(struct kvm_call *c)
@@ -110,7 +116,7 @@ long kvm_ioctl_set_guest_debug(struct kvm_call *c)
 	vcpu->guest_debug = *debug;
 	if (!(debug->control & KVM_GUESTDBG_ENABLE))
 		vcpu->guest_debug.control = 0;
-	update_intercepts(vcpu);
+	update_controls(vcpu);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "kvm/x86/lapic_state.h"
 #include "kvm/x86/pic.h"
+#include "kvm/x86/x86.h"
 
 /* ---------------------------------------------------------------- life */
 
@@ -146,8 +147,9 @@ static void inject(struct kvm_vcpu *vcpu, u8 type, u8 vector)
 		observe(vcpu->kvm->obs, OBSERVE_KVM_INJ_VIRQ, (int)vcpu->index, vector);
 }
 
-/* One event for a free ctl.inject, the one of highest priority (SDM 3A Table 6-2: NMI before interrupts). */
-static void choose_event(struct kvm_vcpu *vcpu)
+/* One event for a free ctl.inject, the one of highest priority (SDM 3A Table 6-2: NMI before interrupts). `blocked`:
+ * only one whose delivery had begun. */
+static void choose_event(struct kvm_vcpu *vcpu, bool blocked)
 {
 	struct kvm_lapic *apic = vcpu->lapic;
 
@@ -157,6 +159,8 @@ static void choose_event(struct kvm_vcpu *vcpu)
 	} else if (apic->nmi_injected) {
 		apic->nmi_injected = false;
 		inject(vcpu, HW_EVENT_NMI, 2);
+	} else if (blocked) {
+		return;
 	} else if (atomic_load(&apic->nmi_pending) && hw_cpu_can_nmi(vcpu->cpu)) {
 		atomic_fetch_sub(&apic->nmi_pending, 1);
 		inject(vcpu, HW_EVENT_NMI, 2);
@@ -169,6 +173,7 @@ void kvm_irq_prepare_entry(struct kvm_vcpu *vcpu)
 {
 	struct kvm_lapic *apic = vcpu->lapic;
 	struct hw_ctl *ctl = hw_cpu_ctl(vcpu->cpu);
+	bool blocked = kvm_debug_blocks_interrupts(vcpu);
 
 	ctl->x2apic_virt = kvm_lapic_in_kernel(vcpu->kvm) && lapic_x2apic(apic);
 	if (atomic_load_explicit(&apic->scan_ioapic, memory_order_relaxed) &&
@@ -176,9 +181,9 @@ void kvm_irq_prepare_entry(struct kvm_vcpu *vcpu)
 		lapic_scan_ioapic(apic);
 	/* An event in the middle of an instruction's accesses would be delivered at a place where none can be. */
 	if (!ctl->inject.valid && !hw_cpu_mid_insn(vcpu->cpu))
-		choose_event(vcpu);
-	ctl->nmi_window = atomic_load(&apic->nmi_pending) || apic->nmi_injected;
-	ctl->irq_window = apic->irq_injected || has_external(vcpu) || kvm_irq_user_wants_window(vcpu);
+		choose_event(vcpu, blocked);
+	ctl->nmi_window = apic->nmi_injected || (!blocked && atomic_load(&apic->nmi_pending));
+	ctl->irq_window = apic->irq_injected || (!blocked && has_external(vcpu)) || kvm_irq_user_wants_window(vcpu);
 }
 
 void kvm_irq_requeue(struct kvm_vcpu *vcpu, const struct hw_event *event)

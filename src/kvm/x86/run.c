@@ -149,8 +149,7 @@ static void inject_events(struct kvm_vcpu *vcpu)
 	/* An access of this instruction was already made outside: it must finish before anything else happens. */
 	if (!hw_cpu_mid_insn(vcpu->cpu))
 		kvm_inject_prepare(vcpu);
-	if (!(vcpu->guest_debug.control & KVM_GUESTDBG_BLOCKIRQ))
-		kvm_irq_prepare_entry(vcpu);
+	kvm_irq_prepare_entry(vcpu);
 }
 
 static int handle_exit(struct kvm_vcpu *vcpu)

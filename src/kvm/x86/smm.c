@@ -192,7 +192,7 @@ int kvm_smm_prepare_entry(struct kvm_vcpu *vcpu)
 {
 	if (kvm_check_request(vcpu, KVM_REQ_SMI))
 		vcpu->smm.pending = true;
-	if (!vcpu->smm.pending || vcpu->smm.on || !kvm_has_smm(vcpu->kvm))
+	if (!vcpu->smm.pending || vcpu->smm.on || !kvm_has_smm(vcpu->kvm) || kvm_debug_blocks_interrupts(vcpu))
 		return 0;
 	if (must_wait(vcpu)) {
 		hw_cpu_kick(vcpu->cpu);

@@ -116,6 +116,8 @@ int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
 
 /* #DB or #BP while user space debugs the guest: true if it is an exit for user space. */
 bool kvm_debug_intercept(struct kvm_vcpu *vcpu, u8 vector, u64 payload);
+/* User space keeps interrupts, NMIs and SMIs from the guest; what was already on its way into it is not kept back. */
+bool kvm_debug_blocks_interrupts(const struct kvm_vcpu *vcpu);
 /* Before each entry and after it: RFLAGS.TF and the debug registers as user space wants them. */
 void kvm_debug_enter(struct kvm_vcpu *vcpu);
 void kvm_debug_leave(struct kvm_vcpu *vcpu);
