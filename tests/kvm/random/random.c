@@ -12,78 +12,13 @@
 #include "random.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define REMEMBERED	 24u
 #define ROUND_SEQUENTIAL 5000u
 #define ROUND_CONCURRENT 5000u
-
-struct rng rng_seeded(uint64_t seed)
-{
-	return (struct rng){(seed + 1) * 0x9e3779b97f4a7c15ull | 1};
-}
-
-uint64_t rng_next(struct rng *r)
-{
-	r->state ^= r->state << 13;
-	r->state ^= r->state >> 7;
-	r->state ^= r->state << 17;
-	return r->state * 0x2545f4914f6cdd1dull;
-}
-
-/* ---------------------------------------------------------------- what is said of a failure */
-
-struct remembered {
-	const char *format;
-	unsigned int arg[OPERATION_ARGS];
-};
-
-/* Of this thread. */
-static _Thread_local struct remembered remembered[REMEMBERED];
-static _Thread_local unsigned long operations_done;
-static uint64_t round_seed;
-static bool list;
-
-static void print_operation(const struct remembered *o)
-{
-	const unsigned int *a = o->arg;
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	printf("  ");
-	printf(o->format, a[0], a[1], a[2], a[3], a[4], a[5]);
-	printf("\n");
-#pragma GCC diagnostic pop
-}
-
-void operation(const char *format, const unsigned int args[OPERATION_ARGS])
-{
-	struct remembered *o = &remembered[operations_done++ % REMEMBERED];
-
-	o->format = format;
-	memcpy(o->arg, args, sizeof(o->arg));
-	if (list)
-		print_operation(o);
-}
-
-void fail(const char *format, ...)
-{
-	unsigned long first = operations_done > REMEMBERED ? operations_done - REMEMBERED : 0;
-	va_list args;
-
-	for (unsigned long i = first; i < operations_done && !list; i++)
-		print_operation(&remembered[i % REMEMBERED]);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\nagain: --seed %" PRIu64 " --count 1\n", round_seed);
-	fflush(stdout);
-	abort();
-}
 
 /* ---------------------------------------------------------------- rounds */
 
@@ -98,11 +33,7 @@ static void run_round(uint64_t seed)
 	enum softcvm_platform platform = rng_one_in(&r, 2) ? SOFTCVM_PLATFORM_INTEL : SOFTCVM_PLATFORM_AMD;
 	struct machine m;
 
-	round_seed = seed;
-	operations_done = 0;
-	if (list)
-		printf("round %" PRIu64 ": %s, %s\n", seed, column->name,
-		       platform == SOFTCVM_PLATFORM_INTEL ? "intel" : "amd");
+	report_round(seed, "%s, %s", column->name, platform == SOFTCVM_PLATFORM_INTEL ? "intel" : "amd");
 	machine_create(&m, column, platform);
 	run_sequential(&m, &r, ROUND_SEQUENTIAL);
 	total.accesses += run_concurrent(&m, &r, ROUND_CONCURRENT);
@@ -124,7 +55,7 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--list"))
-			list = true;
+			report_all();
 		else if (!strcmp(argv[i], "--forever"))
 			forever = true, seed = (uint64_t)time(NULL) << 20;
 		else if (!strcmp(argv[i], "--seed") && i + 1 < argc)

@@ -17,6 +17,8 @@
 #include "softcvm/kvm_abi.h"
 #include "softcvm/softcvm.h"
 
+#include "report.h"
+
 #define PAGE	   4096ull
 #define WINDOW	   0x40000000ull /* guest pages under test, from here */
 #define PAGES	   1536u	 /* three of 2 MiB */
@@ -25,32 +27,6 @@
 #define CODE_SLOT  0u
 #define VCPUS	   3u
 #define MMIO_VALUE 0xd15ea5e0u
-
-/* ---------------------------------------------------------------- random.c */
-
-struct rng {
-	uint64_t state;
-};
-
-struct rng rng_seeded(uint64_t seed);
-uint64_t rng_next(struct rng *r);
-/* 0..n-1; n > 0 */
-static inline unsigned int rng_below(struct rng *r, unsigned int n)
-{
-	return (unsigned int)(rng_next(r) >> 33) % n;
-}
-static inline bool rng_one_in(struct rng *r, unsigned int n)
-{
-	return rng_below(r, n) == 0;
-}
-
-/* An operation is about to be done; `format` takes the arguments. The last ones are printed with a failure, all with
- * --list. */
-#define OPERATION_ARGS 6
-void operation(const char *format, const unsigned int args[OPERATION_ARGS]);
-#define OPERATION(format, ...) operation(format, (const unsigned int[OPERATION_ARGS]){__VA_ARGS__})
-/* The last operations, the seed of the round, and the end. */
-void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* ---------------------------------------------------------------- machine.c */
 
