@@ -29,14 +29,28 @@ static void check_page(struct check *c, u64 page, unsigned int level, enum tdx_p
 		e->seen = true;
 }
 
+/* A guest that accepts a page holds its entry meanwhile; under epoch_lock nobody enters or leaves. */
+static bool held_by_a_guest(const struct check *c, const u64 *entry, unsigned int level)
+{
+	bool held;
+	u64 e;
+
+	pthread_mutex_lock(&c->td->epoch_lock);
+	e = __atomic_load_n(entry, __ATOMIC_RELAXED);
+	held = sept_state(e, level) == SEPT_PENDING && (c->td->epoch_users[0] || c->td->epoch_users[1]);
+	pthread_mutex_unlock(&c->td->epoch_lock);
+	return held || !(e & SEPT_LOCK);
+}
+
 static void check_table(struct check *c, const u64 *table, unsigned int level);
 
-static void check_entry(struct check *c, u64 e, unsigned int level)
+static void check_entry(struct check *c, const u64 *entry, unsigned int level)
 {
+	u64 e = __atomic_load_n(entry, __ATOMIC_RELAXED);
 	enum sept_state state = sept_state(e, level);
 	u64 page = sept_page(e);
 
-	if (e & SEPT_LOCK)
+	if (e & SEPT_LOCK && !held_by_a_guest(c, entry, level))
 		complain(c, "a secure EPT entry is locked and nobody is at work");
 	if (!(e & SEPT_SUPPRESS_VE))
 		complain(c, "a secure EPT entry lets #VE through");
@@ -56,7 +70,7 @@ static void check_entry(struct check *c, u64 e, unsigned int level)
 static void check_table(struct check *c, const u64 *table, unsigned int level)
 {
 	for (unsigned int n = 0; n < SEPT_ENTRIES && !c->wrong; n++)
-		check_entry(c, __atomic_load_n(&table[n], __ATOMIC_RELAXED), level);
+		check_entry(c, &table[n], level);
 }
 
 static void clear_mark(struct pamt_entry *e, void *opaque)
@@ -81,7 +95,8 @@ const char *tdx_module_check(struct tdx_module *mod)
 	pthread_mutex_lock(&mod->lock);
 	pamt_for_each(&mod->pamt, clear_mark, NULL);
 	for (c.td = mod->tds; c.td && !c.wrong; c.td = c.td->next)
-		if (c.td->lifecycle < TD_TEARDOWN && c.td->op_state != TD_UNINITIALIZED)
+		if (c.td->lifecycle < TD_TEARDOWN &&
+		    __atomic_load_n(&c.td->op_state, __ATOMIC_ACQUIRE) != TD_UNINITIALIZED)
 			check_table(&c, c.td->sept.root, sept_top_level(c.td));
 	if (!c.wrong)
 		pamt_for_each(&mod->pamt, check_mark, &c);

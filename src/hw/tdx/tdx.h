@@ -39,8 +39,8 @@ int tdx_module_create(struct hw_machine *m, struct tdx_module **out);
 void tdx_module_destroy(struct tdx_module *mod);
 
 /*
- * Does what must always hold between secure EPTs and page ownership hold? NULL, or a sentence that says what does not. While no leaf
- * is being executed, by the host or by a guest.
+ * Does what must always hold between secure EPTs and page ownership hold? NULL, or a sentence that says what does not. Guests may
+ * run meanwhile, and host leaves that change neither entries nor owners of pages; none that does.
  */
 const char *tdx_module_check(struct tdx_module *mod);
 
