@@ -135,6 +135,15 @@ static void check_mirrored(void *opaque, gfn_t f, hpa_t page)
 		check_frame(c, slot, f, page, HW_LEVEL_4K);
 }
 
+/* And their owner's own rules hold. */
+static void check_private_tables(struct check *c)
+{
+	const struct kvm_private_ops *ops = c->kvm->vendor->private_ops;
+	const char *wrong = ops ? ops->check(c->kvm) : NULL;
+
+	violated(c, gfn(0), wrong, wrong);
+}
+
 int kvm_check_invariants(struct kvm *kvm, char *message, size_t size)
 {
 	struct check c = { .kvm = kvm };
@@ -146,6 +155,7 @@ int kvm_check_invariants(struct kvm *kvm, char *message, size_t size)
 	pthread_mutex_lock(&kvm->mmu.lock);
 	kvm_tdp_for_each(kvm, check_entry, &c);
 	kvm_mirror_for_each(kvm, check_mirrored, &c);
+	check_private_tables(&c);
 	pthread_mutex_unlock(&kvm->mmu.lock);
 	check_ownership(&c);
 	kvm_ownership_unlock(kvm);

@@ -84,12 +84,19 @@ static int sept_remove(struct kvm *kvm, gfn_t f, hpa_t page)
 	return 0;
 }
 
+/* Before there is a TD its parts come into being under kvm->lock alone; later all its pages come and go under mmu.lock. */
+static const char *sept_check(struct kvm *kvm)
+{
+	return kvm_td_state(kvm) == TD_UNINITIALIZED ? NULL : tdx_module_check(kvm->tdx->module);
+}
+
 const struct kvm_private_ops kvm_tdx_private_ops = {
 	.link = sept_link,
 	.map = sept_map,
 	.block = sept_block,
 	.track = sept_track,
 	.remove = sept_remove,
+	.check = sept_check,
 };
 
 /* ---------------------------------------------------------------- KVM_TDX_INIT_MEM_REGION */

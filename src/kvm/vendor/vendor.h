@@ -27,6 +27,8 @@ struct kvm_private_ops {
 	int (*block)(struct kvm *kvm, gfn_t f);
 	int (*track)(struct kvm *kvm);
 	int (*remove)(struct kvm *kvm, gfn_t f, hpa_t page);
+	/* NULL, or a sentence that says what is wrong in the tables. While guests run. */
+	const char *(*check)(struct kvm *kvm);
 };
 
 #define KVM_ON_INTEL 1u
