@@ -242,7 +242,8 @@ static void test_live_map(void **state)
 	char directory[] = "/tmp/softcvm-mapXXXXXX", path[64];
 	struct guest g;
 	char *out;
-	int fd;
+	int fd, status;
+	pid_t child;
 
 	assert_non_null(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/monitor", directory);
@@ -262,12 +263,20 @@ static void test_live_map(void **state)
 	}
 	softcvm_monitor_stop(monitor);
 	assert_int_equal(access(path, F_OK), -1);
-	/* Behind a process that was killed the socket stays, and somebody else may have the place. */
+	/* A child lets go of it, and its parent still answers. */
 	assert_int_equal(softcvm_monitor_start(path, &monitor), 0);
-	softcvm_monitor_abandon(monitor);
+	child = fork();
+	if (!child) {
+		softcvm_monitor_abandon(monitor);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(ask(&out, "map %s", path), 0);
+	free(out);
+	softcvm_monitor_stop(monitor);
 	assert_int_equal(softcvm_map(fd, STDOUT_FILENO), -EBADF);
 	assert_int_equal(softcvm_map(g.vm, -1), -EBADF);
-	unlink(path);
 	rmdir(directory);
 	softcvm_close(fd);
 	destroy(&g);

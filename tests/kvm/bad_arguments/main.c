@@ -112,7 +112,8 @@ static int make(const struct bad *b, unsigned long type, enum softcvm_kvm_compat
 
 	machine_create(&m, b->in, type, compat);
 	memset(copy, 0, 16384);
-	memcpy(copy, b->argument, b->size);
+	if (b->size)
+		memcpy(copy, b->argument, b->size);
 	result = softcvm_ioctl(m.fd[b->on], b->request, b->size ? copy : (void *)b->value);
 	machine_destroy(&m);
 	return result;
