@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MEMFDS	    4u
 #define DEVICES	    4u
 #define MAX_CALLS   256u
-#define ARENA_SIZE  (1ull << 40) /* address space; memory only in the first part */
+#define ARENA_MAX   (1ull << 40) /* address space; memory only in the first part */
+#define ARENA_MIN   (1ull << 36) /* ThreadSanitizer leaves little, and not always the same */
 #define MEMORY_SIZE 0x100000ull
 #define ARGUMENT    16384u
 #define CODE_SIZE   32u
@@ -59,7 +60,8 @@ static uint64_t take_bytes(struct input *in, unsigned int n)
 	return v;
 }
 
-static uint8_t *arena; /* client memory, then nothing */
+static uint8_t *arena;
+static uint64_t arena_size;
 
 /* Values that checks forget, addresses, anything. */
 static uint64_t take_value(struct input *in)
@@ -373,8 +375,8 @@ static void keep_inside(const struct world *w, unsigned long request, void *arg)
 	case KVM_SET_USER_MEMORY_REGION:
 	case KVM_SET_USER_MEMORY_REGION2:
 		if (region->memory_size < 1ull << 43)
-			region->memory_size &= (ARENA_SIZE >> 1) - 1;
-		if (region->userspace_addr - (uintptr_t)arena > ARENA_SIZE / 2)
+			region->memory_size &= (arena_size >> 1) - 1;
+		if (region->userspace_addr - (uintptr_t)arena > arena_size / 2)
 			region->userspace_addr = (uintptr_t)arena + (region->userspace_addr & 0xfffff);
 		break;
 	case KVM_CREATE_GUEST_MEMFD:
@@ -603,7 +605,11 @@ static void prepare(void)
 
 	if (arena)
 		return;
-	arena = mmap(NULL, ARENA_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	for (arena_size = ARENA_MAX; arena_size >= ARENA_MIN; arena_size /= 2) {
+		arena = mmap(NULL, arena_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (arena != MAP_FAILED)
+			break;
+	}
 	if (arena == MAP_FAILED || mprotect(arena, MEMORY_SIZE, PROT_READ | PROT_WRITE))
 		abort();
 	sigaction(SIGUSR1, &action, NULL);

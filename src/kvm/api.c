@@ -238,7 +238,7 @@ int softcvm_fstat(int fd, struct stat *st)
 	if (!object)
 		return -EBADF;
 	if (object->kind == KVM_FD_GUEST_MEMFD)
-		result = kvm_gmem_fstat(object, fd, st);
+		result = kvm_gmem_fstat(object, st);
 	kvm_object_put(object);
 	return result;
 }

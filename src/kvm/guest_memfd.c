@@ -434,9 +434,10 @@ int kvm_gmem_fallocate(struct kvm_object *file, int mode, off_t offset, off_t le
 
 const char *kvm_gmem_name(const struct kvm_object *file) { return ((const struct kvm_gmem *)file)->kvm->compat->gmem_name; }
 
-int kvm_gmem_fstat(struct kvm_object *file, int fd, struct stat *st)
+/* Of the memory and not of the descriptor, which another thread may close meanwhile. */
+int kvm_gmem_fstat(struct kvm_object *file, struct stat *st)
 {
-	if (fstat(fd, st))
+	if (fstat(to_gmem(file)->backing, st))
 		return -errno;
 	st->st_mode = S_IFREG | 0600;
 	st->st_nlink = 1;

@@ -66,5 +66,5 @@ int kvm_check_fallocate(int mode, off_t offset, off_t length);
 int kvm_gmem_fallocate(struct kvm_object *file, int mode, off_t offset, off_t length);
 /* As /proc/self/fd has it. */
 const char *kvm_gmem_name(const struct kvm_object *file);
-int kvm_gmem_fstat(struct kvm_object *file, int fd, struct stat *st);
+int kvm_gmem_fstat(struct kvm_object *file, struct stat *st);
 void *kvm_gmem_mmap(struct kvm_object *file, void *addr, size_t length, int prot, int flags, off_t offset);
